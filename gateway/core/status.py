@@ -1,0 +1,221 @@
+"""The status: what the image says to people and to the head end.
+
+Owns the one summary that the local socket, the status topic and the page show. Must never decide:
+every word in it is the one rule's or a count.
+"""
+
+from enum import StrEnum
+
+from gateway.core.fact import BrokerSeen, BusSeen, Outcome
+from gateway.core.image import Image
+from gateway.core.model import Meter, Now, SupplyState, Value
+from gateway.core.plan import age_ms, waited_ms
+from gateway.core.reconnection import may_close
+from gateway.core.standing import Standing, standing_of
+
+IN_PROGRESS = "IN_PROGRESS"
+"""In place of a verdict: a close is under way."""
+
+
+class Alarm(StrEnum):
+    """What somebody should come for or decide about."""
+
+    NO_SITE = "NO_SITE"
+    NO_LIST = "NO_LIST"
+    LIST_STALE = "LIST_STALE"
+    BUS_DOWN = "BUS_DOWN"
+    METERS_SILENT = "METERS_SILENT"
+    PROMISE_BROKEN = "PROMISE_BROKEN"
+    CLOSE_FAILED = "CLOSE_FAILED"
+
+
+class ListStatus(Value):
+    """The allow-list in force. `age_ms` is since it was received."""
+
+    seq: int
+    as_of: int
+    stale_after: int
+    stale: bool
+    entries: int
+    signer: str
+    age_ms: int
+
+
+class MeterStatus(Value):
+    """One meter that is not connected, and why: a verdict of the one rule, or IN_PROGRESS."""
+
+    account: str
+    meter: str
+    dt: str
+    state: SupplyState
+    standing: Standing
+    verdict: str
+    waited_ms: int = 0
+    wait_ms: int | None = None
+    """For PACED: until its turn."""
+    last_outcome: str | None = None
+    last_detail: str = ""
+
+
+class HeadEndStatus(Value):
+    """The head end as it says of itself; None where it never said anything."""
+
+    online: bool
+    since_ms: int
+
+
+class Status(Value):
+    """The whole summary. Durations in milliseconds."""
+
+    gateway: str
+    boot: str
+    mono_ms: int
+    wall_ms: int
+    clock_trusted: bool
+    online: bool
+    site_seq: int | None
+    meters: int
+    list: ListStatus | None
+    standing: dict[str, int]
+    supply: dict[str, int]
+    waiting: int
+    longest_wait_ms: int
+    promise_ms: int
+    promise_broken: int
+    dark: tuple[MeterStatus, ...]
+    holds: int
+    isolations: int
+    records: int
+    acked_through: int
+    outbox: int
+    refusals: dict[str, int]
+    forced: tuple[str, ...]
+    buses: tuple[BusSeen, ...]
+    broker: BrokerSeen | None
+    head_end: HeadEndStatus | None
+    alarms: tuple[Alarm, ...]
+
+
+def status_of(image: Image, now: Now) -> Status:
+    """The summary of one image at one instant."""
+    dark = tuple(
+        _meter_status(meter, image, now)
+        for meter in image.roster.values()
+        if state_of(meter, image) is not SupplyState.CONNECTED
+    )
+    waiting = [meter for meter in dark if meter.standing is Standing.PAID]
+    promise_ms = image.limits.promise_ms
+    kept = image.kept
+    return Status(
+        gateway=image.station.gateway,
+        boot=now.boot,
+        mono_ms=now.mono_ms,
+        wall_ms=now.wall_ms,
+        clock_trusted=now.trusted,
+        online=True,
+        site_seq=None if kept.site is None else kept.site.seq,
+        meters=len(image.roster),
+        list=_list_status(image, now),
+        standing=_standing_counts(image),
+        supply=_supply_counts(image),
+        waiting=len(waiting),
+        longest_wait_ms=max((meter.waited_ms for meter in waiting), default=0),
+        promise_ms=promise_ms,
+        promise_broken=sum(meter.waited_ms > promise_ms for meter in waiting),
+        dark=dark,
+        holds=len(kept.holds),
+        isolations=len(kept.dt_isolations) + (kept.feeder_isolation is not None),
+        records=image.number,
+        acked_through=image.acked_through,
+        outbox=image.number - image.acked_through,
+        refusals=dict(kept.refusals),
+        forced=kept.forced,
+        buses=tuple(image.buses[name] for name in sorted(image.buses)),
+        broker=image.broker,
+        head_end=_head_end_status(image, now),
+        alarms=_alarms(image, dark, now),
+    )
+
+
+def notable(image: Image) -> tuple[object, ...]:
+    """What a new status is worth sending for: everything but ages, readings and counters."""
+    buses = tuple((name, bus.open, bus.silent) for name, bus in sorted(image.buses.items()))
+    return (image.number, image.acked_through, image.broker, image.head_end, buses)
+
+
+def state_of(meter: Meter, image: Image) -> SupplyState:
+    """The supply state last read, whatever its age."""
+    supply = image.kept.supply.get(meter.serial)
+    return SupplyState.UNKNOWN if supply is None else supply.state
+
+
+def _meter_status(meter: Meter, image: Image, now: Now) -> MeterStatus:
+    ruling = may_close(meter, image, now)
+    closing = meter.serial in image.kept.closings
+    ended = image.kept.ended.get(meter.serial)
+    turn = ruling.not_before_ms
+    return MeterStatus(
+        account=meter.account,
+        meter=meter.serial,
+        dt=meter.dt,
+        state=state_of(meter, image),
+        standing=standing_of(image.word(meter.account)),
+        verdict=IN_PROGRESS if closing else ruling.verdict,
+        waited_ms=waited_ms(meter, image, now),
+        wait_ms=None if turn is None else turn - now.mono_ms,
+        last_outcome=None if ended is None else ended.outcome,
+        last_detail="" if ended is None else ended.verdict or ended.why,
+    )
+
+
+def _list_status(image: Image, now: Now) -> ListStatus | None:
+    in_force, received = image.kept.list_in_force, image.kept.list_received
+    if in_force is None or received is None:
+        return None
+    return ListStatus(
+        seq=in_force.seq,
+        as_of=in_force.as_of,
+        stale_after=in_force.stale_after,
+        stale=image.stale(now.wall_low_ms),
+        entries=len(in_force.entries),
+        signer=in_force.signer,
+        age_ms=age_ms(received, now),
+    )
+
+
+def _standing_counts(image: Image) -> dict[str, int]:
+    counts = {str(standing): 0 for standing in Standing}
+    for account in image.by_account:
+        counts[standing_of(image.word(account))] += 1
+    return counts
+
+
+def _supply_counts(image: Image) -> dict[str, int]:
+    counts = {str(state): 0 for state in SupplyState}
+    for meter in image.roster.values():
+        counts[state_of(meter, image)] += 1
+    return counts
+
+
+def _head_end_status(image: Image, now: Now) -> HeadEndStatus | None:
+    seen, since = image.head_end, image.head_end_since
+    if seen is None or since is None:
+        return None
+    return HeadEndStatus(online=seen.online, since_ms=age_ms(since, now))
+
+
+def _alarms(image: Image, dark: tuple[MeterStatus, ...], now: Now) -> tuple[Alarm, ...]:
+    promise_ms = image.limits.promise_ms
+    unsuccessful = {Outcome.FAILED, Outcome.UNKNOWN, Outcome.REFUSED}
+    standing = {
+        Alarm.NO_SITE: image.kept.site is None,
+        Alarm.NO_LIST: image.kept.list_in_force is None,
+        Alarm.LIST_STALE: image.kept.list_in_force is not None and image.stale(now.wall_low_ms),
+        Alarm.BUS_DOWN: any(not bus.open for bus in image.buses.values()),
+        Alarm.METERS_SILENT: any(bus.silent for bus in image.buses.values()),
+        Alarm.PROMISE_BROKEN: any(
+            meter.waited_ms > promise_ms and meter.standing is Standing.PAID for meter in dark
+        ),
+        Alarm.CLOSE_FAILED: any(meter.last_outcome in unsuccessful for meter in dark),
+    }
+    return tuple(alarm for alarm, raised in standing.items() if raised)

@@ -1,0 +1,322 @@
+"""The corridor: drain, admit, observe, plan, commit, act, show.
+
+Owns the one image and the order of the tick: nothing is believed or acted on before it is on disk.
+Must never wait for a wire, decide a closing (core does) or open a file or socket (the rooms do).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from gateway import __version__
+from gateway.core.admission import (
+    ACCEPTED,
+    DUPLICATE,
+    Admission,
+    admit_close_report,
+    admit_document,
+    admit_reading,
+    admit_refusal,
+    admit_tag,
+)
+from gateway.core.documents import Document, decode
+from gateway.core.fact import (
+    AckClaim,
+    Answer,
+    BadMessage,
+    Body,
+    BrokerSeen,
+    BusSeen,
+    Claim,
+    CloseReport,
+    DocumentClaim,
+    Event,
+    HeadEndSeen,
+    ListInstalled,
+    MeterSeen,
+    Road,
+    SiteInstalled,
+    Started,
+    Stored,
+    TagClaim,
+    read_record,
+    record_of,
+    store,
+)
+from gateway.core.image import Image, Instant, Kept, apply, observe, restored
+from gateway.core.model import Now
+from gateway.core.plan import plan
+from gateway.core.signature import FIELD_DOCUMENTS, verify
+from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Loaded, Reply, Room
+
+INBOX_MAX = 4_096
+EVENTS_A_TICK_MAX = 256
+CHECKPOINT_EVERY = 1_000
+"""Records between two checkpoints of the image; what a restart has to apply again at most."""
+
+
+class BoundedInbox:
+    """Where the rooms hand in events; the engine is its only reader."""
+
+    def __init__(self, events_max: int = INBOX_MAX) -> None:
+        self._events: deque[tuple[Event, Reply | None]] = deque()
+        self._events_max = events_max
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+
+    def post(self, event: Event, reply: Reply | None = None) -> bool:
+        """Hand in one event from the event loop's thread. False: full, try later."""
+        if len(self._events) >= self._events_max:
+            self._room.clear()
+            return False
+        self._events.append((event, reply))
+        self._wake.set()
+        return True
+
+    async def put(self, event: Event, reply: Reply | None = None) -> None:
+        """Hand in one event, waiting for room."""
+        while not self.post(event, reply):
+            await self._room.wait()
+
+    async def ask(self, claim: Claim) -> Answer:
+        """Hand in a claim and wait for its answer, which comes when it is on disk."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: Answer) -> None:
+            if not answered.done():  # whoever asked may have gone meanwhile
+                answered.set_result(answer)
+
+        await self.put(claim, reply)
+        return await answered
+
+    def drain(self, events_max: int) -> list[tuple[Event, Reply | None]]:
+        """Take up to so many events, oldest first."""
+        taken = [self._events.popleft() for _ in range(min(events_max, len(self._events)))]
+        self._room.set()
+        if not self._events:
+            self._wake.clear()
+        return taken
+
+    def __len__(self) -> int:
+        """How many events wait."""
+        return len(self._events)
+
+    def wake(self) -> None:
+        """Let the reader look, although nothing has come."""
+        self._wake.set()
+
+    async def wait(self, timeout_s: float | None) -> None:
+        """Return when there is an event, or after the time."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+
+class _Draft:
+    """What one tick will write down, and the image as it will be when that is on disk."""
+
+    def __init__(self, image: Image, now: Now) -> None:
+        self.image = image
+        self.now = now
+        self.stored: list[Stored] = []
+        self.documents: list[ArchivedDocument] = []
+        self.checkpoint_due = False
+        self.acked_through: int | None = None
+
+    def record(self, body: Body, document: Document | None = None) -> None:
+        """Number and chain one record and apply it."""
+        record = record_of(self.image.number + 1, body, self.now)
+        stored = store(record, self.image.chain)
+        self.stored.append(stored)
+        self.image = msgspec.structs.replace(
+            apply(self.image, record, document), number=record.number, chain=stored.chain
+        )
+        installs = isinstance(body, SiteInstalled | ListInstalled)
+        self.checkpoint_due |= installs or record.number % CHECKPOINT_EVERY == 0
+
+    def batch(self) -> Batch | None:
+        """Everything to commit in one transaction; None where nothing is to be written."""
+        if not self.stored and self.acked_through is None:
+            return None
+        kept = msgspec.json.encode(self.image.kept) if self.checkpoint_due else None
+        return Batch(
+            records=tuple(self.stored),
+            documents=tuple(self.documents),
+            checkpoint=kept,
+            acked_through=self.acked_through,
+        )
+
+
+class Engine:
+    """Runs the tick on inbox or deadline; an idle tick writes nothing."""
+
+    def __init__(
+        self,
+        image: Image,
+        *,
+        inbox: BoundedInbox,
+        journal: Journal,
+        bus: Bus,
+        watchers: Sequence[Room],
+        clock: Clock,
+    ) -> None:
+        self.image = image
+        self._inbox = inbox
+        self._journal = journal
+        self._bus = bus
+        self._watchers = (bus, *watchers)
+        self._clock = clock
+        self._deadline_ms: int | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Restore the image from the journal and record that the daemon started."""
+        loaded = await self._journal.load()
+        self.image = restore(self.image, loaded)
+        self._clock.raise_low(self.image.kept.wall_low_ms)
+        draft = _Draft(self.image, self._clock.now())
+        draft.record(Started(version=__version__))
+        await self._settle(draft, [])
+
+    async def run(self) -> None:
+        """Tick until `stop`; what is in the inbox by then is still settled."""
+        while not self._stopping:
+            await self._inbox.wait(self._timeout_s())
+            await self.tick()
+        while len(self._inbox) > 0:
+            await self.tick()
+
+    def stop(self) -> None:
+        """End when the inbox is empty: never inside a tick."""
+        self._stopping = True
+        self._inbox.wake()
+
+    async def tick(self) -> None:
+        """Drain, admit, observe, plan, commit, act, show."""
+        draft = _Draft(self.image, self._clock.now())
+        answers: list[tuple[Reply, Answer]] = []
+        for event, reply in self._inbox.drain(EVENTS_A_TICK_MAX):
+            answer = await self._admit(event, draft)
+            if reply is not None:
+                answers.append((reply, answer))
+        await self._settle(draft, answers)
+
+    async def _settle(self, draft: _Draft, answers: list[tuple[Reply, Answer]]) -> None:
+        planned = plan(draft.image, draft.now)
+        for body in planned.bodies:
+            draft.record(body)
+        batch = draft.batch()
+        if batch is not None:
+            await self._journal.commit(batch)
+        in_flight = draft.image.in_flight | {command.close for command in planned.commands}
+        self.image = msgspec.structs.replace(draft.image, in_flight=in_flight)
+        self._deadline_ms = planned.deadline_ms
+        for watcher in self._watchers:
+            watcher.show(self.image)
+        for command in planned.commands:
+            self._bus.close_switch(command)
+        for reply, answer in answers:
+            reply(answer)
+
+    async def _admit(self, event: Event, draft: _Draft) -> Answer:
+        image, now = draft.image, draft.now
+        at = Instant(boot=now.boot, mono_ms=now.mono_ms, wall_ms=now.wall_ms)
+        match event:
+            case DocumentClaim():
+                return self._admitted(admit_document(event, image, now), draft)
+            case BadMessage():
+                return self._admitted(admit_refusal(event, image, now), draft)
+            case TagClaim():
+                return self._admitted(admit_tag(event, image), draft)
+            case AckClaim():
+                return await self._acknowledged(event, draft)
+            case CloseReport():
+                body = admit_close_report(event, image, now)
+                if body is None:
+                    return DUPLICATE
+                draft.record(body)
+                if event.reading is not None:
+                    self._seen(MeterSeen(serial=event.serial, reading=event.reading), draft, at)
+            case MeterSeen():
+                self._seen(event, draft, at)
+            case BusSeen() | BrokerSeen() | HeadEndSeen():
+                draft.image = observe(image, event, at)
+            case _:
+                assert_never(event)
+        return ACCEPTED
+
+    @staticmethod
+    def _seen(seen: MeterSeen, draft: _Draft, at: Instant) -> None:
+        body = admit_reading(seen, draft.image)
+        if body is not None:
+            draft.record(body)
+        draft.image = observe(draft.image, seen, at)
+
+    @staticmethod
+    def _admitted(admission: Admission, draft: _Draft) -> Answer:
+        verified = admission.verified
+        if verified is not None:
+            draft.documents.append(
+                ArchivedDocument(digest=verified.digest, type=verified.type, raw=verified.raw)
+            )
+        if admission.body is not None:
+            draft.record(admission.body, admission.document)
+        if admission.unwritten:
+            unwritten = draft.image.unwritten_refusals + 1
+            draft.image = msgspec.structs.replace(draft.image, unwritten_refusals=unwritten)
+        return admission.answer
+
+    async def _acknowledged(self, claim: AckClaim, draft: _Draft) -> Answer:
+        if claim.through <= draft.image.acked_through:
+            return DUPLICATE
+        if claim.through > self.image.number:
+            return self._admitted(_bad_ack("ACK_BEYOND_RECORDS", claim, draft), draft)
+        chain = await self._journal.chain_at(claim.through)
+        if chain is None or chain.hex() != claim.chain:
+            return self._admitted(_bad_ack("ACK_CHAIN_MISMATCH", claim, draft), draft)
+        draft.acked_through = claim.through
+        draft.image = msgspec.structs.replace(draft.image, acked_through=claim.through)
+        return ACCEPTED
+
+    def _timeout_s(self) -> float | None:
+        if self._deadline_ms is None:
+            return None
+        return max(0, self._deadline_ms - self._clock.now().mono_ms) / 1000
+
+
+def restore(blank: Image, loaded: Loaded) -> Image:
+    """The image as the journal kept it: newest checkpoint, then the records after it.
+
+    Raises `msgspec.DecodeError` where the checkpoint or a record is not what was once written.
+    """
+    kept = (
+        Kept() if loaded.checkpoint is None else msgspec.json.decode(loaded.checkpoint, type=Kept)
+    )
+    image = restored(blank, kept)
+    for stored in loaded.records:
+        record = read_record(stored.content)
+        document: Document | None = None
+        if isinstance(record.body, SiteInstalled | ListInstalled):
+            raw = loaded.documents[record.body.digest].raw
+            document = decode(verify(raw, FIELD_DOCUMENTS, image.root))
+        image = apply(image, record, document)
+    return msgspec.structs.replace(
+        restored(blank, image.kept),  # what is volatile starts empty, also after a replay
+        number=loaded.number,
+        chain=loaded.chain,
+        acked_through=loaded.acked_through,
+    )
+
+
+def _bad_ack(name: str, claim: AckClaim, draft: _Draft) -> Admission:
+    message = BadMessage(
+        name=name,
+        detail=f"through {claim.through}, the last record is {draft.image.number}",
+        raw=f"{claim.through} {claim.chain}".encode(),
+        road=Road.MQTT,
+    )
+    return admit_refusal(message, draft.image, draft.now)

@@ -1,0 +1,110 @@
+"""The protocols of the rooms: what the engine may ask of each, and what each may post.
+
+Owns the shapes of the doors between the corridor and its rooms. Must never contain behaviour.
+Every room gets what it needs through these; no room knows another.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.core.fact import Answer, Claim, CloseCommand, Event, Stored
+from gateway.core.image import Image
+from gateway.core.model import Digest, Now, Value
+from gateway.core.signature import DocumentType
+
+Reply = Callable[[Answer], None]
+"""Called once, in the event loop, after what it answers is on disk."""
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> Now:
+        """The present instant."""
+
+    def raise_low(self, wall_low_ms: int) -> None:
+        """Note that the time is certainly not before this."""
+
+
+class Inbox(Protocol):
+    """Where the rooms put what they saw or were told. Bounded."""
+
+    def post(self, event: Event, reply: Reply | None = None) -> bool:
+        """Hand in one event from the event loop's thread. False: the inbox is full, try later."""
+
+    async def put(self, event: Event, reply: Reply | None = None) -> None:
+        """Hand in one event, waiting for room."""
+
+    async def ask(self, claim: Claim) -> Answer:
+        """Hand in a claim and wait for its answer, which comes when it is on disk."""
+
+
+class ArchivedDocument(Value):
+    """A verified document as it arrived, kept as the proof of what was installed."""
+
+    digest: Digest
+    type: DocumentType
+    raw: bytes
+
+
+class Batch(Value):
+    """What one tick writes down, in one transaction."""
+
+    records: tuple[Stored, ...] = ()
+    documents: tuple[ArchivedDocument, ...] = ()
+    checkpoint: bytes | None = None
+    """The kept part of the image after the last of `records`."""
+    acked_through: int | None = None
+
+
+class Loaded(Value):
+    """What the journal holds at start."""
+
+    checkpoint: bytes | None
+    records: tuple[Stored, ...]
+    """Those after the checkpoint, in order."""
+    documents: dict[str, ArchivedDocument]
+    """By digest: those that a record after the checkpoint installed, as far as archived."""
+    number: int
+    chain: bytes
+    acked_through: int
+
+
+class Records(Protocol):
+    """Reading what is written down."""
+
+    async def records_after(self, number: int, bytes_max: int) -> tuple[Stored, ...]:
+        """Records numbered above `number`, oldest first, up to about `bytes_max` (at least one)."""
+
+    async def chain_at(self, number: int) -> bytes | None:
+        """The chain hash of a record (of 0: 32 zero bytes); None where there is no such record."""
+
+
+class Journal(Records, Protocol):
+    """The durable truth."""
+
+    async def load(self) -> Loaded:
+        """What was committed. Called once, before the first commit."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch durably; returns when it is on disk. Never cancelled inside."""
+
+    async def close(self) -> None:
+        """Finish what was begun and release the file."""
+
+
+class Room(Protocol):
+    """What every room with work of its own offers."""
+
+    async def run(self) -> None:
+        """Work until cancelled; on cancellation leave the outside world tidy."""
+
+    def show(self, image: Image) -> None:
+        """Take the newest image, read-only. Returns at once."""
+
+
+class Bus(Room, Protocol):
+    """The meters of all buses. Posts `MeterSeen`, `BusSeen` and one `CloseReport` per command."""
+
+    def close_switch(self, command: CloseCommand) -> None:
+        """Queue one close ahead of polling. Returns at once."""

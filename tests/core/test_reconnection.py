@@ -1,0 +1,398 @@
+"""The one rule, as a table: what is given, and what it says. Then the order of its guards."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import msgspec
+import pytest
+
+from gateway.core.fact import Outcome, TagKind
+from gateway.core.model import Limits, Meter, Pacing, Reading, Serial, SupplyState
+from gateway.core.reconnection import GUARDS, WIRE_GUARDS, Verdict, cause_known
+from tests.core.world import HOUR_MS, M1, M2, World, dark_and_paid, entry, meter
+
+M3 = meter(3, dt="T2")
+OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
+ARMED, UNKNOWN = SupplyState.READY_FOR_RECONNECTION, SupplyState.UNKNOWN
+ALONE = Pacing(first_alone_ms=600_000)
+"""A transformer is observed for so long that nothing else lapses meanwhile."""
+Step = Callable[[World], object]
+
+
+def leaves_the_roster(world: World) -> None:
+    world.site(M2)
+
+
+def moves_to_another_unit(world: World) -> None:
+    world.site(msgspec.structs.replace(M1, unit=99), M2)
+
+
+def feeder_isolated(world: World) -> None:
+    world.tags(TagKind.ISOLATE_FEEDER)
+
+
+def dt_isolated(world: World) -> None:
+    world.tags(TagKind.ISOLATE_DT, "T1")
+
+
+def held(world: World) -> None:
+    world.tags(TagKind.HOLD, "M1")
+
+
+def hold_removed(world: World) -> None:
+    world.tags(TagKind.HOLD, "M1", place=False)
+
+
+def neighbours_held(world: World) -> None:
+    assert world.tags(TagKind.HOLD, "M2") == "ACCEPTED"
+    assert world.tags(TagKind.ISOLATE_DT, "T2") == "ACCEPTED"
+
+
+def reading_ages(world: World) -> None:
+    world.wait(120_001)
+
+
+def reading_is_just_young_enough(world: World) -> None:
+    world.wait(120_000)
+
+
+def reads_closed(world: World) -> None:
+    world.reads("M1", CLOSED)
+
+
+def reads_armed(world: World) -> None:
+    world.reads("M1", ARMED)
+
+
+def reads_nothing_certain(world: World) -> None:
+    world.reads("M1", UNKNOWN)
+
+
+def falls_off_the_list(world: World) -> None:
+    world.lists(as_of=5_000)
+
+
+def listed_again_as_paid(world: World) -> None:
+    world.lists(1_000, entry(1, 900))
+
+
+def listed_as_cut_for_arrears(world: World) -> None:
+    world.lists(1_000, entry(1, 900, cut=True))
+
+
+def pays_after_that_list(world: World) -> None:
+    assert world.pays(1, 9_000) == "ACCEPTED"
+
+
+def closed_twice(world: World) -> None:
+    for _ in range(2):
+        world.closed_before(M1)
+
+
+def closed_three_times(world: World) -> None:
+    for _ in range(3):
+        world.closed_before(M1)
+
+
+def three_closes_failed(world: World) -> None:
+    for _ in range(3):
+        world.closed_before(M1, Outcome.FAILED)
+
+
+def an_hour_passes(world: World) -> None:
+    world.wait(HOUR_MS)
+    world.reads("M1", OPEN)
+
+
+def neighbour_closed_now(world: World) -> None:
+    world.closed_before(M2)
+
+
+def reboots_and_reads(world: World) -> None:
+    world.reboots()
+    world.reads("M1", OPEN)
+
+
+def list_goes_stale(world: World) -> None:
+    world.lists(as_of=50)
+    world.wait(20_000 * HOUR_MS)
+    assert world.image.stale(world.now.wall_low_ms)
+    world.reads("M1", OPEN)
+
+
+GIVEN_DARK_AND_PAID: list[tuple[str, list[Step], Verdict]] = [
+    ("it is closed", [], Verdict.PERMIT),
+    ("not when it has left the roster", [leaves_the_roster], Verdict.NOT_ON_ROSTER),
+    ("not with what the roster said before", [moves_to_another_unit], Verdict.NOT_ON_ROSTER),
+    ("not while people work on the feeder", [feeder_isolated], Verdict.FEEDER_ISOLATED),
+    ("not while people work on its DT", [dt_isolated], Verdict.DT_ISOLATED),
+    ("not while it is held", [held], Verdict.METER_HELD),
+    ("not while it is held, also after a reboot", [held, reboots_and_reads], Verdict.METER_HELD),
+    ("again when the hold is removed", [held, hold_removed], Verdict.PERMIT),
+    ("whatever holds its neighbours", [neighbours_held], Verdict.PERMIT),
+    ("not when its reading is too old", [reading_ages], Verdict.STATE_UNKNOWN),
+    ("with a reading just young enough", [reading_is_just_young_enough], Verdict.PERMIT),
+    ("not when its state cannot be told", [reads_nothing_certain], Verdict.STATE_UNKNOWN),
+    ("not when it is closed already", [reads_closed], Verdict.ALREADY_CONNECTED),
+    ("not when the consumer must press", [reads_armed], Verdict.AWAITING_CONSUMER),
+    ("not when a newer list omits it", [falls_off_the_list], Verdict.NOT_PAID),
+    ("when it pays again after that", [falls_off_the_list, pays_after_that_list], Verdict.PERMIT),
+    ("not when nothing says why it is open", [listed_again_as_paid], Verdict.CAUSE_UNKNOWN),
+    ("when the list says it was cut", [listed_as_cut_for_arrears], Verdict.PERMIT),
+    ("when asked for", [listed_again_as_paid, pays_after_that_list], Verdict.PERMIT),
+    ("not when it opened after three closes", [closed_three_times], Verdict.RETRIPPED),
+    ("again an hour later", [closed_three_times, an_hour_passes], Verdict.PERMIT),
+    ("not at once after two closes", [closed_twice], Verdict.PACED),
+    ("not at once after failures", [three_closes_failed], Verdict.PACED),
+    ("not in the same instant as its neighbour", [neighbour_closed_now], Verdict.PACED),
+    ("with a stale list as with a fresh one", [list_goes_stale], Verdict.PERMIT),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict"),
+    [(steps, verdict) for _, steps, verdict in GIVEN_DARK_AND_PAID],
+    ids=[f"a dark paid meter is closed {sentence}" for sentence, _, _ in GIVEN_DARK_AND_PAID],
+)
+def test_a_dark_paid_meter(steps: list[Step], verdict: Verdict) -> None:
+    world = dark_and_paid(M1, M2, M3)
+    for step in steps:
+        step(world)
+    assert world.rules().verdict is verdict
+
+
+def reads_open(world: World) -> None:
+    world.reads("M1", OPEN)
+
+
+def listed_as_paid(world: World) -> None:
+    world.lists(1_000, entry(1, 900))
+
+
+def pays(world: World) -> None:
+    world.pays(1)
+
+
+FROM_NOTHING: list[tuple[str, list[Step], Verdict]] = [
+    ("a meter of which nothing is known", [], Verdict.STATE_UNKNOWN),
+    ("a paid meter that was never read", [pays], Verdict.STATE_UNKNOWN),
+    ("an open meter about which nobody said anything", [reads_open], Verdict.NOT_PAID),
+    ("an open meter that is on the list only", [reads_open, listed_as_paid], Verdict.CAUSE_UNKNOWN),
+    (
+        "an open meter that is listed as cut",
+        [reads_open, listed_as_cut_for_arrears],
+        Verdict.PERMIT,
+    ),
+    ("an open meter with a receipt", [reads_open, pays], Verdict.PERMIT),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict"),
+    [(steps, verdict) for _, steps, verdict in FROM_NOTHING],
+    ids=[f"{sentence}: {verdict}" for sentence, _, verdict in FROM_NOTHING],
+)
+def test_from_nothing(steps: list[Step], verdict: Verdict) -> None:
+    world = World(M1, M2)
+    for step in steps:
+        step(world)
+    assert world.rules().verdict is verdict
+
+
+def test_without_a_site_document_no_meter_is_known() -> None:
+    assert World().rules().verdict is Verdict.NOT_ON_ROSTER
+
+
+AGAINST: tuple[tuple[Verdict, Step], ...] = (
+    (Verdict.NOT_ON_ROSTER, leaves_the_roster),
+    (Verdict.FEEDER_ISOLATED, feeder_isolated),
+    (Verdict.DT_ISOLATED, dt_isolated),
+    (Verdict.METER_HELD, held),
+    (Verdict.STATE_UNKNOWN, reading_ages),
+    (Verdict.ALREADY_CONNECTED, reads_closed),
+    (Verdict.AWAITING_CONSUMER, reads_armed),
+    (Verdict.NOT_PAID, falls_off_the_list),
+    (Verdict.CAUSE_UNKNOWN, listed_again_as_paid),
+    (Verdict.RETRIPPED, closed_three_times),
+    (Verdict.PACED, neighbour_closed_now),
+)
+"""In the order of design document 1, each with something that calls for it."""
+ONE_AT_A_TIME = {Verdict.ALREADY_CONNECTED, Verdict.AWAITING_CONSUMER}
+"""A meter cannot read closed and armed at once."""
+
+
+def test_the_guards_stand_in_the_order_of_the_design() -> None:
+    assert [verdict for verdict, _ in GUARDS] == [verdict for verdict, _ in AGAINST[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pair for pair in combinations(AGAINST, 2) if {pair[0][0], pair[1][0]} != ONE_AT_A_TIME],
+    ids=lambda against: against[0],
+)
+def test_of_two_things_against_it_the_first_has_the_word(
+    first: tuple[Verdict, Step], second: tuple[Verdict, Step]
+) -> None:
+    world = dark_and_paid(M1, M2, pacing=ALONE)
+    # The later one first, so that what is seen last is not what decides.
+    second[1](world)
+    assert world.rules().verdict is second[0]
+    first[1](world)
+    guards = dict(GUARDS)
+    for verdict in {first[0], second[0]} - {Verdict.PACED}:
+        assert guards[verdict](M1, world.image, world.now), f"{verdict} does not stand any more"
+    assert world.rules().verdict is first[0]
+
+
+def test_a_paced_close_says_when_its_turn_comes() -> None:
+    world = dark_and_paid(M1, M2)
+    neighbour_closed_now(world)
+    ruling = world.rules()
+    assert ruling.verdict is Verdict.PACED
+    assert ruling.not_before_ms is not None
+    world.wait(ruling.not_before_ms - world.now.mono_ms - 1)
+    assert world.rules().verdict is Verdict.PACED
+    world.wait(1)
+    assert world.rules().verdict is Verdict.PERMIT
+
+
+def test_the_limits_are_those_of_the_site_document() -> None:
+    world = World(M1, M2, limits=Limits(state_age_max_ms=1_000, retrip_max=1))
+    world.pays(1)
+    world.reads("M1", OPEN, age_ms=1_001)
+    assert world.rules().verdict is Verdict.STATE_UNKNOWN
+    world.reads("M1", OPEN)
+    world.closed_before(M1)
+    assert world.rules().verdict is Verdict.RETRIPPED
+
+
+def test_closes_of_an_earlier_boot_count_as_of_the_beginning_of_this_one() -> None:
+    world = dark_and_paid(M1)
+    closed_three_times(world)
+    world.reboots()
+    world.reads("M1", OPEN)
+    assert world.rules().verdict is Verdict.RETRIPPED
+    world.wait(HOUR_MS - world.now.mono_ms)
+    world.reads("M1", OPEN)
+    assert world.rules().verdict is Verdict.PERMIT
+
+
+# --- with what was just read on the bus ---
+
+
+def reading(
+    state: SupplyState = OPEN, serial: str | None = "M1", load_mv: int | None = None
+) -> Reading:
+    return Reading(
+        state=state,
+        mono_ms=0,
+        serial=None if serial is None else Serial(serial),
+        load_mv=load_mv,
+    )
+
+
+WITHOUT_SERIAL = meter(1, profile="no-serial")
+WITH_SHEET = msgspec.structs.replace(WITHOUT_SERIAL, second_proof="commissioning sheet 12")
+ON_THE_BUS: list[tuple[str, Meter, Reading, Verdict]] = [
+    ("it is open and gives its serial number", M1, reading(), Verdict.PERMIT),
+    ("another serial number answers", M1, reading(serial="M2"), Verdict.WRONG_METER),
+    ("no serial number was read", M1, reading(serial=None), Verdict.WRONG_METER),
+    ("it cannot show one", WITHOUT_SERIAL, reading(serial=None), Verdict.IDENTITY_UNPROVEN),
+    ("a sheet says which it is", WITH_SHEET, reading(serial=None), Verdict.PERMIT),
+    ("its state cannot be told", M1, reading(UNKNOWN), Verdict.STATE_UNKNOWN),
+    ("it is closed already", M1, reading(CLOSED), Verdict.ALREADY_CONNECTED),
+    ("it is closed, with voltage", M1, reading(CLOSED, load_mv=230_000), Verdict.ALREADY_CONNECTED),
+    ("it is armed", M1, reading(ARMED), Verdict.AWAITING_CONSUMER),
+    ("the load side of the open switch lives", M1, reading(load_mv=50_000), Verdict.BACKFEED),
+    (
+        "the load side of the armed switch lives",
+        M1,
+        reading(ARMED, load_mv=60_000),
+        Verdict.BACKFEED,
+    ),
+    ("an idle line couples a little over", M1, reading(load_mv=49_999), Verdict.PERMIT),
+]
+
+
+@pytest.mark.parametrize(
+    ("on", "read", "verdict"),
+    [row[1:] for row in ON_THE_BUS],
+    ids=[f"{sentence}: {verdict}" for sentence, _, _, verdict in ON_THE_BUS],
+)
+def test_the_write_may_go_out(on: Meter, read: Reading, verdict: Verdict) -> None:
+    assert dark_and_paid(on).may_write(read, on) is verdict
+
+
+CHANGED_ON_THE_WAY: tuple[tuple[Verdict, Step], ...] = tuple(
+    (verdict, step)
+    for verdict, step in AGAINST
+    if verdict
+    in {
+        Verdict.NOT_ON_ROSTER,
+        Verdict.FEEDER_ISOLATED,
+        Verdict.DT_ISOLATED,
+        Verdict.METER_HELD,
+        Verdict.NOT_PAID,
+        Verdict.CAUSE_UNKNOWN,
+    }
+)
+
+
+@pytest.mark.parametrize(("verdict", "step"), CHANGED_ON_THE_WAY, ids=str)
+def test_what_changed_while_the_command_waited_stops_the_write(
+    verdict: Verdict, step: Step
+) -> None:
+    world = dark_and_paid(M1, M2)
+    assert world.may_write(reading()) is Verdict.PERMIT
+    step(world)
+    assert world.may_write(reading()) is verdict
+    assert world.may_write(reading(serial="M2", load_mv=230_000)) is verdict
+
+
+SPEAKS_AGAINST: tuple[tuple[Verdict, dict[str, object]], ...] = (
+    (Verdict.WRONG_METER, {"serial": Serial("M2")}),
+    (Verdict.STATE_UNKNOWN, {"state": UNKNOWN}),
+    (Verdict.BACKFEED, {"load_mv": 230_000}),
+    (Verdict.AWAITING_CONSUMER, {"state": ARMED}),
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pair for pair in combinations(SPEAKS_AGAINST, 2) if pair[0][1].keys() != pair[1][1].keys()],
+    ids=lambda against: against[0],
+)
+def test_of_two_things_read_against_it_the_first_has_the_word(
+    first: tuple[Verdict, dict[str, object]], second: tuple[Verdict, dict[str, object]]
+) -> None:
+    world = dark_and_paid(M1)
+    read = msgspec.structs.replace(reading(), **second[1])
+    assert world.may_write(read) is second[0]
+    assert world.may_write(msgspec.structs.replace(read, **first[1])) is first[0]
+
+
+def test_every_word_of_the_wire_stands_where_the_design_has_it() -> None:
+    assert [verdict for verdict, _ in WIRE_GUARDS] == [
+        Verdict.WRONG_METER,
+        Verdict.IDENTITY_UNPROVEN,
+        Verdict.STATE_UNKNOWN,
+        Verdict.BACKFEED,
+        Verdict.ALREADY_CONNECTED,
+        Verdict.AWAITING_CONSUMER,
+    ]
+
+
+def test_every_verdict_is_seen_in_these_tables() -> None:
+    seen = {row[-1] for table in (GIVEN_DARK_AND_PAID, FROM_NOTHING, ON_THE_BUS) for row in table}
+    assert seen == set(Verdict)
+
+
+def test_the_cause_is_known_by_a_receipt_or_by_the_list_only() -> None:
+    world = World(M1, M2)
+    assert not cause_known(M1, world.image)
+    world.pays(1)
+    assert cause_known(M1, world.image)
+    listed_again_as_paid(world)
+    assert not cause_known(M1, world.image)
+    world.lists(2_000, entry(1, 900, cut=True))
+    assert cause_known(M1, world.image)

@@ -1,0 +1,59 @@
+"""A utility for tests: a ready set of real keys, its root of trust, and one function per document.
+
+The keys follow from their names, so that equal documents are equal bytes in every run.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.core.documents import AllowList, Receipt, Site
+from gateway.core.signature import Algorithm, DocumentType, Role
+from gateway.utility.keys import KeySet
+from gateway.utility.sign import SigningKey, payload_of
+
+
+def key(kid: str, *roles: Role, alg: Algorithm = Algorithm.ED25519) -> SigningKey:
+    """The key of that name; a name that the root does not know makes a stranger's key."""
+    return SigningKey(kid, alg, roles, hashlib.sha256(kid.encode()).digest())
+
+
+KEYS = KeySet(
+    roots=tuple(key(f"root-{at}", Role.ROOT) for at in (1, 2, 3)),
+    site=key("site-1", Role.SITE),
+    list=key("list-1", Role.LIST),
+    receipt=key("receipt-1", Role.RECEIPT),
+)
+ISSUED_AT_MS = 1_795_392_000_000
+ROOT = KEYS.root(ISSUED_AT_MS)
+ROOT_RAW = KEYS.signed_root(ISSUED_AT_MS)
+"""What the installation's anchor file holds."""
+
+
+def sign_site(site: Site, by: SigningKey = KEYS.site) -> bytes:
+    """A site document as it travels."""
+    return by.sign(DocumentType.SITE, payload_of(site))
+
+
+def sign_list(allow_list: AllowList, by: SigningKey = KEYS.list) -> bytes:
+    """An allow-list as it travels."""
+    return by.sign(DocumentType.LIST, payload_of(allow_list))
+
+
+def sign_receipt(receipt: Receipt, by: SigningKey = KEYS.receipt) -> bytes:
+    """A receipt as it travels."""
+    return by.sign(DocumentType.RECEIPT, payload_of(receipt))
+
+
+def envelope(header: Mapping[str, object] | bytes, payload: bytes, by: SigningKey) -> bytes:
+    """A compact JWS that says whatever a test wants it to say, rightly signed."""
+    head = header if isinstance(header, bytes) else msgspec.json.encode(header)
+    signed = base64url(head) + b"." + base64url(payload)
+    return signed + b"." + base64url(by.signature(signed))
+
+
+def base64url(value: bytes) -> bytes:
+    """Base64url without padding, RFC 7515 section 2."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=")
