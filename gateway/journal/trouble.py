@@ -1,0 +1,95 @@
+"""What can be wrong with the journal, by name, with the path and the mend.
+
+Owns the translation of SQLite's result codes (sqlite.org/rescode.html). Must never decide what
+follows from it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import assert_never
+
+
+class Trouble(StrEnum):
+    """Why the journal does not do what was asked."""
+
+    LOCKED = "LOCKED"
+    CORRUPT = "CORRUPT"
+    FOREIGN = "FOREIGN"
+    NEWER_SCHEMA = "NEWER_SCHEMA"
+    DISK_FULL = "DISK_FULL"
+    READ_ONLY = "READ_ONLY"
+    NOT_ACCESSIBLE = "NOT_ACCESSIBLE"
+    DISK_ERROR = "DISK_ERROR"
+    DISCONTINUOUS = "DISCONTINUOUS"
+    """A batch that does not continue what is written down: our own fault."""
+    CLOSED = "CLOSED"
+
+
+class JournalError(Exception):
+    """Raised by the journal: `trouble` is the name; the text names the path and the mend."""
+
+    def __init__(self, trouble: Trouble, path: Path, detail: str) -> None:
+        super().__init__(f"{path}: {trouble}: {detail}; {_mend(trouble)}")
+        self.trouble = trouble
+        self.path = path
+        self.detail = detail
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite and of the file system into the journal's words."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise JournalError(_trouble_of(name), path, f"{error} ({name})") from error
+    except OSError as error:
+        raise JournalError(Trouble.NOT_ACCESSIBLE, path, str(error.strerror)) from error
+
+
+def _trouble_of(errorname: str) -> Trouble:
+    # Extended codes (SQLITE_IOERR_FSYNC, SQLITE_CORRUPT_INDEX, ...) begin with their primary code.
+    for prefix, trouble in _BY_CODE:
+        if errorname.startswith(prefix):
+            return trouble
+    return Trouble.DISK_ERROR
+
+
+_BY_CODE = (
+    ("SQLITE_BUSY", Trouble.LOCKED),
+    ("SQLITE_CORRUPT", Trouble.CORRUPT),
+    ("SQLITE_NOTADB", Trouble.CORRUPT),
+    ("SQLITE_FULL", Trouble.DISK_FULL),
+    ("SQLITE_READONLY", Trouble.READ_ONLY),
+    ("SQLITE_CANTOPEN", Trouble.NOT_ACCESSIBLE),
+    ("SQLITE_PERM", Trouble.NOT_ACCESSIBLE),
+)
+
+
+def _mend(trouble: Trouble) -> str:
+    match trouble:
+        case Trouble.LOCKED:
+            return "another daemon has it open: stop that one, or give this one another path"
+        case Trouble.CORRUPT:
+            return "set the file aside and start again: a new one is made"
+        case Trouble.FOREIGN:
+            return "it is another program's database: give the journal another path"
+        case Trouble.NEWER_SCHEMA:
+            return "a newer release wrote it: install that release"
+        case Trouble.DISK_FULL:
+            return "make room on the disk"
+        case Trouble.READ_ONLY:
+            return "mount the disk writable and give the daemon's user the right to write"
+        case Trouble.NOT_ACCESSIBLE:
+            return "give the daemon's user the directory and the right to write in it"
+        case Trouble.DISK_ERROR:
+            return "look for disk errors in the kernel's log"
+        case Trouble.DISCONTINUOUS:
+            return "restart the daemon and report this"
+        case Trouble.CLOSED:
+            return "open it again"
+        case _:
+            assert_never(trouble)

@@ -1,0 +1,191 @@
+"""The journal's file: whose it is, and what is said where it is not what it should be."""
+
+import asyncio
+import contextlib
+import gc
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.core.fact import Stored, chain_hash
+from gateway.journal.opening import open_database
+from gateway.journal.sqlite import SqliteJournal
+from gateway.journal.trouble import JournalError, Trouble
+from gateway.ports import Batch
+from tests.rooms.journal.books import CHECKOUT, WRITER, chained, opened, reopened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.sqlite"
+
+
+async def trouble_of(path: Path) -> JournalError:
+    with pytest.raises(JournalError) as caught:
+        await reopened(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def change(path: Path, statement: str, *values: object) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement, values)
+
+
+async def test_nobody_else_may_read_it(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=chained(1)))
+        modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
+    assert modes == {"journal.sqlite": 0o600, "journal.sqlite-wal": 0o600}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_rights_that_were_loosened_are_tightened(path: Path) -> None:
+    await reopened(path)
+    path.chmod(0o644)
+    await reopened(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_commit_waits_for_the_disk(path: Path) -> None:
+    database = await open_database(path)
+    try:
+        answers = [
+            tuple(row)
+            for name in ("journal_mode", "synchronous")
+            for row in await database.execute_fetchall(f"PRAGMA {name}")
+        ]
+    finally:
+        await database.close()
+    assert answers == [("wal",), (2,)]  # 2: FULL, the log is synchronised at each commit
+
+
+async def test_it_is_exclusive(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=chained(1)))
+        # In exclusive mode before the first access the log's index is not shared: no -shm file.
+        assert {each.suffix for each in path.parent.iterdir()} == {".sqlite", ".sqlite-wal"}
+        reader = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('{{}}')"
+        for statement in ("SELECT * FROM records", "PRAGMA journal_mode", "BEGIN EXCLUSIVE"):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", reader.format(statement), stderr=asyncio.subprocess.PIPE
+            )
+            _, said = await process.communicate()
+            assert b"database is locked" in said
+
+
+async def test_a_second_daemon_is_told_so(path: Path) -> None:
+    async with opened(path) as journal:
+        # In this process and twice, as locks of one process are easily lost.
+        for _ in range(2):
+            assert (await trouble_of(path)).trouble is Trouble.LOCKED
+        process = await asyncio.create_subprocess_exec(
+            *WRITER, str(path), cwd=CHECKOUT, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        assert process.returncode == 1
+        assert b"LOCKED" in said
+        assert b"another daemon has it open" in said
+        await journal.commit(Batch(records=chained(1)))
+
+
+async def test_garbage_is_no_journal(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"garbage " * 1000)
+    assert (await trouble_of(path)).trouble is Trouble.CORRUPT
+
+
+async def test_a_damaged_page_is_found(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=chained(2000)))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    assert (await trouble_of(path)).trouble is Trouble.CORRUPT
+
+
+async def test_a_truncated_file_is_found(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=chained(2000)))
+    path.write_bytes(path.read_bytes()[:10_000])
+    assert (await trouble_of(path)).trouble is Trouble.CORRUPT
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE records SET content = x'7b7d' WHERE number = 3", "breaks at record 3"),
+        ("UPDATE records SET chain = zeroblob(32) WHERE number = 3", "breaks at record 3"),
+        ("DELETE FROM records WHERE number = 3", "breaks at record 3"),
+        ("DELETE FROM records WHERE number = 1", "a checkpoint after record 1, which is not"),
+    ],
+)
+async def test_a_changed_record_breaks_the_chain(path: Path, statement: str, says: str) -> None:
+    records = chained(4)
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=records[:1], checkpoint=b"c"))
+        await journal.commit(Batch(records=records[1:]))
+    change(path, statement)
+    error = await trouble_of(path)
+    assert (error.trouble, says in error.detail) == (Trouble.CORRUPT, True)
+
+
+async def test_a_record_that_is_none_is_found(path: Path) -> None:
+    nonsense = Stored(number=1, chain=chain_hash(bytes(32), b"nonsense"), content=b"nonsense")
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=(nonsense,)))
+        with pytest.raises(JournalError, match="a record cannot be read"):
+            await journal.load()
+
+
+async def test_another_programs_database_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    change(path, "CREATE TABLE theirs (a)")
+    before = path.read_bytes()
+    assert (await trouble_of(path)).trouble is Trouble.FOREIGN
+    assert path.read_bytes() == before
+
+
+async def test_a_newer_schema_is_refused(path: Path) -> None:
+    await reopened(path)
+    change(path, "PRAGMA user_version=99")
+    error = await trouble_of(path)
+    assert error.trouble is Trouble.NEWER_SCHEMA
+    assert "schema 99, this release knows 1" in str(error)
+
+
+async def test_a_directory_in_its_place_is_refused(path: Path) -> None:
+    path.mkdir(parents=True)
+    assert (await trouble_of(path)).trouble is Trouble.NOT_ACCESSIBLE
+
+
+async def test_a_file_in_the_directorys_place_is_refused(path: Path) -> None:
+    path.parent.write_text("a file")
+    assert (await trouble_of(path)).trouble is Trouble.NOT_ACCESSIBLE
+
+
+@pytest.mark.parametrize("turns", [1, 2, 4, 8])
+def test_a_loop_that_ends_without_closing_leaves_no_thread(path: Path, turns: int) -> None:
+    commits: list[asyncio.Task[None]] = []
+
+    async def forgetful() -> None:
+        journal = await SqliteJournal.open(path)
+        await journal.commit(Batch(records=chained(1)))
+        batch = Batch(records=chained(20, chained(1)[0]), checkpoint=b"c")
+        commits.append(asyncio.create_task(journal.commit(batch)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    before = set(threading.enumerate())
+    asyncio.run(forgetful())
+    assert commits.pop().cancelled()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+    gc.collect()  # the cancelled tasks' tracebacks may hold a statement, and so the file's lock
+    loaded = asyncio.run(reopened(path))
+    assert (loaded.number, loaded.checkpoint) in {(1, None), (21, b"c")}
