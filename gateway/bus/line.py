@@ -1,0 +1,275 @@
+"""One bus: the task that owns its port, and the queue of those who want to speak.
+
+Owns the port's life (opened, lost, opened again), the order of requests (rule B1), the echo probe
+(B5) and what is told of the bus. Must never let a caller touch the port: a caller that is cancelled
+leaves an exchange on the wire to its end. Must never send a write that is not in the profile (B7).
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from gateway.bus.closing import SWITCH_UNPROVEN, Closing, Priority, unasked
+from gateway.bus.frame import Read, Request
+from gateway.bus.polling import Polling
+from gateway.bus.port import BusSettings, SerialPort
+from gateway.bus.profile import Profile
+from gateway.bus.reading import close_writes
+from gateway.bus.rtu import Counters, Failure, Fault, Master, Reply, Timing
+from gateway.core.fact import BusSeen, CloseCommand, CloseReport, Outcome
+from gateway.core.image import Image
+from gateway.core.model import BusId, Meter
+from gateway.ports import Clock, Inbox
+
+logger = logging.getLogger(__name__)
+
+REOPEN_FIRST_S: Final = 0.5
+REOPEN_MAX_S: Final = 5.0
+PROBE_EVERY_S: Final = 3600.0
+TELL_EVERY_S: Final = 5.0
+UNITS_DOWN: Final = range(247, 0, -1)
+WAKE: Final = -1
+"""Goes before every request: the port has to be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    request: Request
+    timing: Timing
+    answer: "asyncio.Future[Reply | Fault]"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class _Job:
+    priority: int
+    place: int
+    order: _Order | None = field(compare=False)
+
+
+class Line:
+    """One bus. `run` may be called again after it failed: closes under way are taken up again."""
+
+    def __init__(
+        self, settings: BusSettings, profiles: Mapping[str, Profile], inbox: Inbox, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._profiles = profiles
+        self._inbox = inbox
+        self._clock = clock
+        self._counters = Counters()
+        self._places = itertools.count()
+        self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
+        self._commands: asyncio.Queue[CloseCommand] = asyncio.Queue()
+        self._unreported: dict[int, CloseCommand] = {}
+        self._begun: set[int] = set()
+        self._image: Image | None = None
+        self._units: frozenset[int] = frozenset()
+        self._up = asyncio.Event()
+        self._down = ""
+        """Why the port is not open; empty while it is, and before it was tried."""
+        self._echo = False
+        self._probe_due_s = float("-inf")
+        self._told: BusSeen | None = None
+        self._told_s = float("-inf")
+        self._polling = Polling(self.ask, self._up, self._tell, inbox, clock)
+
+    def show(self, image: Image) -> None:
+        """Take the newest image; the meters of this bus are polled from now on."""
+        before, self._image = self._image, image
+        if before is not None and before.roster is image.roster:
+            return
+        meters = [meter for meter in image.roster.values() if meter.bus == self._settings.name]
+        self._units = frozenset(
+            unit for meter in meters for unit in (meter.unit, meter.switch_unit) if unit is not None
+        )
+        known = [meter for meter in meters if meter.profile in self._profiles]
+        self._polling.take([(meter, self._profiles[meter.profile]) for meter in known])
+
+    def close_switch(self, command: CloseCommand) -> None:
+        """Queue one close; the same one again changes nothing."""
+        if command.close in self._unreported:
+            return
+        self._unreported[command.close] = command
+        self._commands.put_nowait(command)
+
+    async def run(self) -> None:
+        """Own the port until cancelled."""
+        self._take_up_again()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._own())
+            group.create_task(self._polling.run())
+            while True:
+                group.create_task(self._close(await self._commands.get()))
+
+    async def ask(
+        self, meter: Meter, profile: Profile, request: Request, priority: Priority
+    ) -> Reply | Fault:
+        """One exchange in its turn; at once BUS_DOWN while the port is not open."""
+        assert isinstance(request, Read) or request in close_writes(profile, meter)
+        if self._down:
+            return Fault(failure=Failure.BUS_DOWN, detail=self._down)
+        answer: asyncio.Future[Reply | Fault] = asyncio.get_running_loop().create_future()
+        self._jobs.put_nowait(
+            _Job(priority, next(self._places), _Order(request, profile.timing, answer))
+        )
+        return await answer
+
+    async def _close(self, command: CloseCommand) -> None:
+        self._begun.add(command.close)
+        self._polling.closing(command.meter.serial, begins=True)
+        try:
+            report = await self._closed(command)
+            await self._inbox.put(report)
+            self._begun.remove(command.close)
+            del self._unreported[command.close]
+        finally:
+            self._polling.closing(command.meter.serial, begins=False)
+
+    async def _closed(self, command: CloseCommand) -> CloseReport:
+        profile = self._profiles.get(command.meter.profile)
+        if profile is None:
+            return unasked(command, Outcome.REFUSED, verdict=SWITCH_UNPROVEN)
+        closing = Closing(
+            command, profile, ask=self.ask, image=self._newest_image, clock=self._clock
+        )
+        return await closing.run()
+
+    def _newest_image(self) -> Image:
+        assert self._image is not None, "the engine shows before it commands"
+        return self._image
+
+    def _take_up_again(self) -> None:
+        self._up.clear()
+        self._down = ""
+        self._jobs = asyncio.PriorityQueue()
+        self._commands = asyncio.Queue()
+        for close in self._begun:
+            # How far it had come is not known any more: a write may have been sent.
+            command = self._unreported[close]
+            writes_max = max(0, command.writes_max - 1)
+            self._unreported[close] = msgspec.structs.replace(
+                command, resumed=True, writes_max=writes_max
+            )
+        for command in self._unreported.values():
+            self._commands.put_nowait(command)
+
+    async def _own(self) -> None:
+        wait_s = REOPEN_FIRST_S
+        while True:
+            good = self._counters.good
+            try:
+                port = SerialPort.open(self._settings, self._wake)
+            except OSError as error:
+                self._went_down(str(error))
+            else:
+                with contextlib.closing(port):
+                    await self._serve(port)
+                self._went_down(f"{self._settings.port}: the port is lost: see to the adapter")
+            if good != self._counters.good:
+                wait_s = REOPEN_FIRST_S
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, REOPEN_MAX_S)
+
+    async def _serve(self, port: SerialPort) -> None:
+        """Carry out one order after the other until the port is lost."""
+        bits = self._settings.character_bits
+        master = Master(
+            port, self._clock, self._counters, baud=self._settings.baud, character_bits=bits
+        )
+        self._came_up()
+        while True:
+            job = await self._jobs.get()
+            order = job.order
+            if order is None:
+                return
+            if order.answer.done():
+                continue  # whoever asked has gone, and nothing was sent yet
+            await self._probe_echo(master, job.priority)
+            outcome = await master.exchange(order.request, order.timing)
+            if not order.answer.done():
+                order.answer.set_result(outcome)
+            self._note_echo(master.echo)
+            self._tell()
+            if isinstance(outcome, Fault) and outcome.failure is Failure.BUS_DOWN:
+                return
+            # Whoever got this answer queues what follows from it before the next is chosen: a
+            # close goes on at once, however many polls are waiting.
+            await asyncio.sleep(0)
+
+    def _wake(self) -> None:
+        self._jobs.put_nowait(_Job(WAKE, next(self._places), None))
+
+    async def _probe_echo(self, master: Master, priority: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        never = self._probe_due_s == float("-inf")
+        unused = next((unit for unit in UNITS_DOWN if unit not in self._units), None)
+        if now_s < self._probe_due_s or unused is None or not (never or priority == Priority.POLL):
+            return
+        self._probe_due_s = now_s + PROBE_EVERY_S
+        # A port that is lost meanwhile is told by the exchange that follows.
+        with contextlib.suppress(OSError):
+            await master.probe_echo(unused)
+
+    def _note_echo(self, echo: bool) -> None:
+        if echo and not self._echo:
+            logger.warning("bus %s gives back what is sent; it is told apart", self._settings.name)
+        self._echo = echo
+
+    def _came_up(self) -> None:
+        logger.info("bus %s: %s is open", self._settings.name, self._settings.port)
+        self._down = ""
+        self._up.set()
+        self._probe_due_s = float("-inf")
+        self._tell()
+
+    def _went_down(self, reason: str) -> None:
+        if reason != self._down:
+            logger.warning("bus %s: %s", self._settings.name, reason)
+        self._down = reason
+        self._up.clear()
+        while not self._jobs.empty():
+            order = self._jobs.get_nowait().order
+            if order is not None and not order.answer.done():
+                order.answer.set_result(Fault(failure=Failure.BUS_DOWN, detail=reason))
+        self._tell()
+
+    def _tell(self) -> None:
+        counters = self._counters
+        seen = BusSeen(
+            bus=BusId(self._settings.name),
+            open=self._up.is_set(),
+            good=counters.good,
+            crc_errors=counters.crc_errors,
+            timeouts=counters.timeouts,
+            late=counters.late,
+            mismatched=counters.mismatched,
+            silent=self._polling.silent,
+            detail=self._detail(),
+        )
+        now_s = asyncio.get_running_loop().time()
+        if not _is_news(seen, self._told) and now_s - self._told_s < TELL_EVERY_S:
+            return
+        if seen != self._told and self._inbox.post(seen):
+            self._told, self._told_s = seen, now_s
+
+    def _detail(self) -> str:
+        if self._down:
+            return self._down
+        if self._polling.all_silent:
+            return "no meter answers: look at A and B swapped, power, termination, baud rate"
+        if self._echo:
+            return "the line gives back what is sent: it is stripped; look at the transceiver"
+        return ""
+
+
+def _is_news(seen: BusSeen, told: BusSeen | None) -> bool:
+    if told is None:
+        return True
+    before = (told.open, told.silent, told.detail)
+    return (seen.open, seen.silent, seen.detail) != before

@@ -1,0 +1,202 @@
+"""The round of a bus: what is posted, who is parked, what an unplugged or echoing line says."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from gateway.bus.closing import Priority
+from gateway.bus.frame import Function, Read
+from gateway.bus.line import Line
+from gateway.bus.port import BusSettings
+from gateway.bus.profile import load_profiles
+from gateway.bus.rtu import Fault, Reply
+from gateway.core.fact import BusSeen, CloseReport, MeterSeen, Outcome
+from gateway.core.model import Meter, SupplyState
+from gateway.host.clock import HostClock, boot_id
+from tests.rooms.bus.gateway_side import Collected, command, paid_image, running
+from tests.rooms.bus.wire import OtherEnd, Slave, slaves
+
+PROFILES = load_profiles(None)
+
+
+def dds(unit: int, bus: str = "A") -> Meter:
+    return Meter(
+        account=f"10{unit:02}",
+        serial=f"H{unit}",
+        profile="dds238-2-zn-sr",
+        bus=bus,
+        unit=unit,
+        dt="DT-1",
+        second_proof="sheet",
+    )
+
+
+def opened() -> Slave:
+    slave = Slave({3: {0x0C: 2310, 0x0D: 0, 0x1A: 0}})
+
+    def obeys(_: int, __: int, values: tuple[int, ...]) -> None:
+        slave.tables[3] |= {0x1A: values[0], 0x0D: 130}
+
+    slave.obey = obeys
+    return slave
+
+
+async def test_every_meter_of_the_bus_is_read_and_posted() -> None:
+    end, inbox = OtherEnd(slaves({1: opened(), 2: opened()})), Collected()
+    image = paid_image((dds(1), dds(2), dds(3, bus="B")), PROFILES)
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(image)
+        for serial in ("H1", "H2"):
+            seen = await _seen(inbox, serial)
+            assert seen.reading.state is SupplyState.DISCONNECTED
+            seen = await inbox.first(MeterSeen, lambda one: one.reading.supply_mv is not None)
+            assert (seen.reading.supply_mv, seen.reading.current_ma) == (231_000, 0)
+            assert seen.reading.load_mv is None
+        assert (await inbox.first(BusSeen, lambda bus: bus.open)).bus == "A"
+    assert {request[0] for request in end.requests} == {247, 1, 2}
+    end.close()
+
+
+async def test_a_type_without_a_known_state_gives_its_values() -> None:
+    acrel = Slave({3: {0x43: 0, 0x44: 0, 0x45: 1, 0x0B: 2301, 0x0C: 52}})
+    meter = msgspec.structs.replace(dds(1), profile="acrel-ddsy1352")
+    end, inbox = OtherEnd(slaves({1: acrel})), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((meter,), PROFILES))
+        reading = (await inbox.first(MeterSeen)).reading
+        assert reading.state is SupplyState.UNKNOWN
+        assert (reading.supply_mv, reading.current_ma) == (230_100, 520)
+    end.close()
+
+
+async def test_a_silent_meter_is_parked_and_the_others_go_on() -> None:
+    units = {1: opened(), 2: opened()}
+    units[1].dead = True
+    end, inbox = OtherEnd(slaves(units)), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1), dds(2)), PROFILES))
+        seen = await inbox.first(BusSeen, lambda bus: bus.silent == ("H1",))
+        assert seen.open
+        assert seen.timeouts == 2
+        assert [one for one in inbox.events if isinstance(one, MeterSeen)]
+        units[1].dead = False
+        await inbox.first(MeterSeen, lambda one: one.serial == "H1")
+        told = [one for one in inbox.events if isinstance(one, BusSeen)]
+        assert told[-1].silent == ()
+    end.close()
+
+
+async def test_a_parked_meter_costs_a_close_nothing() -> None:
+    units = {1: opened(), 2: opened()}
+    units[1].dead = True
+    end, inbox = OtherEnd(slaves(units)), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1), dds(2)), PROFILES))
+        await inbox.first(BusSeen, lambda bus: bus.silent == ("H1",))
+        begun = len(end.requests)
+        buses.close_switch(command(dds(2)))
+        assert (await inbox.first(CloseReport)).outcome is Outcome.CLOSED_VERIFIED
+        assert 1 not in {request[0] for request in end.requests[begun : begun + 2]}
+    end.close()
+
+
+async def test_a_bus_without_any_answer_says_what_to_look_at() -> None:
+    end, inbox = OtherEnd(lambda _: []), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1),), PROFILES))
+        seen = await inbox.first(BusSeen, lambda bus: bus.silent == ("H1",))
+        assert "A and B" in seen.detail
+    end.close()
+
+
+async def test_an_echoing_line_is_told() -> None:
+    end, inbox = OtherEnd(slaves({1: opened()})), Collected()
+    end.echo = True
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1),), PROFILES))
+        seen = await inbox.first(BusSeen, lambda bus: bus.open and bus.detail != "")
+        assert "gives back what is sent" in seen.detail
+        await inbox.first(MeterSeen)
+    end.close()
+
+
+async def test_an_unplugged_port_is_told_and_opened_again(tmp_path: Path) -> None:
+    # A stable path, as udev makes them: the adapter comes back under another name behind it.
+    first, inbox = OtherEnd(slaves({1: opened()})), Collected()
+    path = tmp_path / "by-path-usb-0"
+    path.symlink_to(first.path)
+    async with running({"A": str(path)}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1),), PROFILES))
+        await inbox.first(MeterSeen)
+        first.close()
+        lost = await inbox.first(BusSeen, lambda bus: "lost" in bus.detail)
+        assert not lost.open
+        second = OtherEnd(slaves({2: opened()}))
+        path.unlink()
+        path.symlink_to(second.path)
+        buses.show(paid_image((dds(2),), PROFILES))
+        await inbox.first(MeterSeen, lambda one: one.serial == "H2")
+        second.close()
+
+
+async def test_two_buses_do_not_wait_for_each_other() -> None:
+    dead, live, inbox = OtherEnd(lambda _: []), OtherEnd(slaves({1: opened()})), Collected()
+    async with running({"A": dead.path, "B": live.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1, bus="B"), dds(2, bus="A")), PROFILES))
+        buses.close_switch(command(dds(1, bus="B")))
+        assert (await inbox.first(CloseReport)).outcome is Outcome.CLOSED_VERIFIED
+        assert not [one for one in inbox.events if isinstance(one, BusSeen) and one.silent]
+    dead.close()
+    live.close()
+
+
+async def test_a_close_goes_before_polls_that_wait() -> None:
+    units = {unit: opened() for unit in range(1, 21)}
+    for slave in units.values():
+        slave.delay_s = 0.02
+    end, inbox = OtherEnd(slaves(units)), Collected()
+    meters = tuple(dds(unit) for unit in units)
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image(meters, PROFILES))
+        await end.requested(lambda request: request[0] == 2)
+        begun = len(end.requests)
+        buses.close_switch(command(meters[19]))
+        await inbox.first(CloseReport)
+        # One exchange may have been on its way. This type has no number: its state, then the write.
+        asked = [request[0] for request in end.requests[begun:]]
+        assert asked.index(20) <= 1
+        assert asked[asked.index(20) + 1] == 20
+    end.close()
+
+
+async def test_a_caller_that_is_cancelled_leaves_the_line_usable() -> None:
+    units = {1: opened(), 2: opened()}
+    units[1].delay_s = 0.05
+    end, inbox = OtherEnd(slaves(units)), Collected()
+    line = Line(BusSettings(name="A", port=end.path), PROFILES, inbox, HostClock(boot_id(), 0))
+    work = asyncio.create_task(line.run())
+    asked = asyncio.create_task(_state_of(line, 1))
+    await end.requested(lambda request: request[0] == 1)
+    asked.cancel()
+    reply = await _state_of(line, 2)
+    assert isinstance(reply, Reply)
+    assert reply.values == (0,)
+    # What the cancelled caller had asked was heard to its end, in its own exchange.
+    told = [one for one in inbox.events if isinstance(one, BusSeen)]
+    assert [one.late for one in told] == [0] * len(told)
+    assert [request[0] for request in end.requests] == [247, 1, 2]
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    end.close()
+
+
+async def _seen(inbox: Collected, serial: str) -> MeterSeen:
+    return await inbox.first(MeterSeen, lambda one: one.serial == serial)
+
+
+async def _state_of(line: Line, unit: int) -> Reply | Fault:
+    request = Read(unit=unit, function=Function.READ_HOLDING, address=0x1A, count=1)
+    return await line.ask(dds(unit), PROFILES["dds238-2-zn-sr"], request, Priority.POLL)
