@@ -1,0 +1,1 @@
+"""The simulated world: meters on a line, a broker, the demo. Never imported by the daemon."""
