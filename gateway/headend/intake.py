@@ -1,0 +1,126 @@
+"""The intake: from the broker into the inbox, and the acknowledgement back.
+
+Owns what has come from the broker and is not answered by the engine yet. Must never acknowledge a
+message before the engine has said that what it says is on disk, nor lose one because the inbox is
+full: then it waits here, unacknowledged, and nothing more is read.
+
+Acknowledgements go out in the order in which the messages came (MQTT 5.0, 4.6.0-2).
+"""
+
+import asyncio
+from collections import deque
+
+from gateway.core.fact import (
+    AckClaim,
+    Answer,
+    BadMessage,
+    BrokerSeen,
+    DocumentClaim,
+    HeadEndSeen,
+    Road,
+)
+from gateway.headend.messages import BadPayload, Topics, read_ack, read_document, read_host
+from gateway.headend.session import Message, Session
+from gateway.ports import Inbox
+
+UNANSWERED_MAX = 16
+"""Messages that may await the engine's answer before reading stops."""
+RETRY_S = 0.1
+"""Between two attempts to hand an event into a full inbox."""
+
+Arrived = DocumentClaim | AckClaim | BadMessage | HeadEndSeen
+
+
+class Intake:
+    """Hands events into the inbox in order, and acknowledges messages once they are answered."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._waiting: deque[tuple[Arrived | BrokerSeen, _Arrival | None]] = deque()
+        self._arrivals: deque[_Arrival] = deque()
+        self._session: Session | None = None
+        self._retry: asyncio.TimerHandle | None = None
+
+    def message(self, event: Arrived, message: Message, session: Session) -> None:
+        """Hand in what a message says; it is acknowledged when the engine has answered."""
+        if session is not self._session:
+            # What the last session left unanswered will come again from the broker.
+            self._session = session
+            self._arrivals.clear()
+        arrival = _Arrival(message)
+        self._arrivals.append(arrival)
+        self._waiting.append((event, arrival))
+        self._hand_in()
+
+    def tell(self, seen: BrokerSeen) -> None:
+        """Hand in an observation of our own."""
+        self._waiting.append((seen, None))
+        self._hand_in()
+
+    def stop(self) -> None:
+        """Try no more."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _hand_in(self) -> None:
+        while self._waiting and self._post(*self._waiting[0]):
+            self._waiting.popleft()
+        if self._waiting and self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
+        self._keep_pace()
+
+    def _post(self, event: Arrived | BrokerSeen, arrival: "_Arrival | None") -> bool:
+        if arrival is None:
+            return self._inbox.post(event)
+
+        def answered(_answer: Answer) -> None:
+            arrival.answered = True
+            self._acknowledge()
+
+        return self._inbox.post(event, answered)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._hand_in()
+
+    def _acknowledge(self) -> None:
+        while self._arrivals and self._arrivals[0].answered:
+            arrival = self._arrivals.popleft()
+            if self._session is not None:
+                self._session.acknowledge(arrival.message)
+        self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        if self._session is None:
+            return
+        if self._waiting or len(self._arrivals) >= UNANSWERED_MAX:
+            self._session.pause()
+        else:
+            self._session.resume()
+
+
+class _Arrival:
+    """A message and whether the engine has answered it."""
+
+    __slots__ = ("answered", "message")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.answered = False
+
+
+def read_message(message: Message, topics: Topics) -> Arrived | None:
+    """What a message says, as a claim, an observation or a named refusal; None: not ours."""
+    try:
+        if message.topic == topics.document:
+            raw = read_document(message.payload)
+            return DocumentClaim(raw=raw, road=Road.MQTT, retained=message.retained)
+        if message.topic == topics.ack:
+            ack = read_ack(message.payload)
+            return AckClaim(through=ack.through, chain=ack.chain)
+        if message.topic == topics.host:
+            return HeadEndSeen(online=read_host(message.payload).online)
+    except BadPayload as bad:
+        return BadMessage(name=bad.flaw, detail=bad.detail, raw=message.payload, road=Road.MQTT)
+    return None

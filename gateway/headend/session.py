@@ -1,0 +1,266 @@
+"""One MQTT connection: consent, reading, writing, leaving.
+
+Owns the broker's settings and a connected paho-mqtt client on the event loop: its socket is watched
+by the loop and one task steps it; no paho thread runs. Must never keep anything for later: paho's
+queue lives in memory only, so a session ends with its connection and whoever sends keeps what is
+not confirmed.
+
+MQTT 5.0 and 3.1.1, acknowledged delivery (QoS 1, section 4.3.2).
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.core.model import Value
+
+ANSWER_TIMEOUT_S = 10.0
+"""For the broker's word on the connection and on the subscriptions."""
+LEAVE_TIMEOUT_S = 0.4
+"""For each step of an orderly departure."""
+PERMANENT = frozenset(
+    {"Bad user name or password", "Not authorized", "Client identifier not valid", "Banned"}
+)
+"""Refusals that only a person can mend."""
+
+_Answer = TypeVar("_Answer")
+
+
+class BrokerSettings(Value):
+    """Where the broker is, and as whom to speak to it."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1883
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+    password_file: str | None = None
+    """Path of a file whose first line is the password."""
+    topic_root: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = "fg"
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 60
+
+
+class Message(Value):
+    """One message from the broker. `mid` and `qos` are what its acknowledgement needs."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    mid: int
+    qos: int
+
+
+class DialFailed(Exception):  # noqa: N818 - the world's answer, not an error of ours
+    """No session came about. `permanent`: trying again soon will not help."""
+
+    def __init__(
+        self, detail: str, *, permanent: bool = False, other_protocol: bool = False
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.permanent = permanent
+        self.other_protocol = other_protocol
+
+
+class Session:
+    """One connection, from a client that paho has just connected until it is lost or left."""
+
+    def __init__(
+        self,
+        client: paho.Client,
+        sock: socket.socket,
+        protocol: str,
+        receive: "Receive",
+        tick_s: float,
+    ) -> None:
+        self.protocol = protocol
+        self._client = client
+        self._sock = sock
+        self._receive = receive
+        self._tick_s = tick_s
+        self._wake = asyncio.Event()
+        self._paused = False
+        self._reason = "the connection broke"
+        self._confirmations: dict[int, asyncio.Future[str]] = {}
+        self._connected: asyncio.Future[ReasonCode] = asyncio.Future()
+        self._subscribed: asyncio.Future[list[ReasonCode]] = asyncio.Future()
+        self._attach()
+        self.lost = asyncio.create_task(self._pump())
+        """Ends when the connection does; its result says why, in words."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that the broker has not taken yet."""
+        return len(self._confirmations)
+
+    async def establish(self, filters: tuple[str, ...]) -> None:
+        """Wait for the broker's consent and subscribe. Raises `DialFailed`."""
+        answer = await self._answer(self._connected)
+        if answer.is_failure:
+            name = answer.getName()
+            raise DialFailed(
+                f"the broker refuses: {name}",
+                permanent=name in PERMANENT,
+                other_protocol=name == "Unsupported protocol version",
+            )
+        if not filters:
+            return
+        self._client.subscribe([(topic, 1) for topic in filters])
+        codes = await self._answer(self._subscribed)
+        for topic, code in zip(filters, codes, strict=True):
+            if code.is_failure:
+                raise DialFailed(f"the broker refuses {topic}: {code.getName()}", permanent=True)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[str]:
+        """Send with QoS 1. The future's result: why the broker did not take it; "" if it did."""
+        confirmation: asyncio.Future[str] = asyncio.Future()
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._confirmations[info.mid] = confirmation
+        else:
+            confirmation.set_result(self._reason)
+        return confirmation
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that a message is safe; nothing if the connection is gone."""
+        if message.qos and self._client.socket() is not None:
+            self._client.ack(message.mid, message.qos)
+
+    def pause(self) -> None:
+        """Read no more for now: what comes could not be taken."""
+        if not self._paused and not self.lost.done():
+            self._paused = True
+            asyncio.get_running_loop().remove_reader(self._sock)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and self._client.socket() is not None:
+            asyncio.get_running_loop().add_reader(self._sock, self._wake.set)
+            self._wake.set()
+        self._paused = False
+
+    async def close(self) -> None:
+        """Leave in order: what was sent is confirmed if that goes quickly, then DISCONNECT."""
+        if self._confirmations and not self.lost.done():
+            await asyncio.wait(self._confirmations.values(), timeout=LEAVE_TIMEOUT_S)
+        if not self.lost.done():
+            self._client.disconnect()
+            await asyncio.wait({self.lost}, timeout=LEAVE_TIMEOUT_S)
+        if not self.lost.done():
+            self.lost.cancel()
+            await asyncio.wait({self.lost})
+
+    async def _answer(self, answer: "asyncio.Future[_Answer]") -> _Answer:
+        ends: set[asyncio.Future[Any]] = {answer, self.lost}
+        await asyncio.wait(ends, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        if self.lost.done():
+            raise DialFailed(self.lost.result(), other_protocol=True)
+        raise DialFailed(f"the broker is silent for {ANSWER_TIMEOUT_S:.0f} s", other_protocol=True)
+
+    def _attach(self) -> None:
+        client = self._client
+        asyncio.get_running_loop().add_reader(self._sock, self._wake.set)
+        if client.want_write():
+            self._watch_writing()
+        client.on_socket_register_write = self._watch_writing
+        client.on_socket_unregister_write = self._unwatch_writing
+        client.on_socket_close = self._detach
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+
+    def _detach(self, *_: Any) -> None:
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._unwatch_writing()
+
+    def _watch_writing(self, *_: Any) -> None:
+        asyncio.get_running_loop().add_writer(self._sock, self._wake.set)
+
+    def _unwatch_writing(self, *_: Any) -> None:
+        asyncio.get_running_loop().remove_writer(self._sock)
+
+    async def _pump(self) -> str:
+        # paho is stepped here and nowhere else, so an error inside it ends this task and reaches
+        # whoever waits for it instead of being logged by the loop and forgotten.
+        client = self._client
+        try:
+            while client.socket() is not None:
+                await self._woken()
+                if not self._paused:
+                    client.loop_read()
+                if client.want_write():
+                    client.loop_write()
+                client.loop_misc()
+        finally:
+            if client.socket() is not None:
+                self._detach()
+                self._sock.close()
+            client.on_socket_close = None
+            for confirmation in self._confirmations.values():
+                if not confirmation.done():
+                    confirmation.set_result(self._reason)
+            self._confirmations.clear()
+        return self._reason
+
+    async def _woken(self) -> None:
+        try:
+            async with asyncio.timeout(self._tick_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    def _on_connect(
+        self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if not self._connected.done():
+            self._connected.set_result(reason)
+
+    def _on_disconnect(
+        self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._reason = f"the broker ended the connection: {reason.getName()}"
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        if not self._subscribed.done():
+            self._subscribed.set_result(reasons)
+
+    def _on_publish(
+        self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        confirmation = self._confirmations.pop(mid, None)
+        if confirmation is not None and not confirmation.done():
+            confirmation.set_result(reason.getName() if reason.is_failure else "")
+
+    def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            # Left unacknowledged it would come again with every connection.
+            client.ack(message.mid, message.qos)
+            return
+        self._receive(
+            self,
+            Message(
+                topic=topic,
+                payload=bytes(message.payload),
+                retained=message.retain,
+                mid=message.mid,
+                qos=message.qos,
+            ),
+        )
+
+
+Receive = Callable[[Session, Message], None]
+"""Where a session's messages go, in the event loop; what it raises ends the session."""

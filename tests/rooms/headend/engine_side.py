@@ -1,0 +1,188 @@
+"""The engine's side of the head-end room: an inbox that answers and a journal in memory.
+
+They do what the engine and the journal do for this room and nothing else: claims are answered,
+true acknowledgements move `acked_through`, and every change is shown.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from gateway.core.fact import (
+    CHAIN_START,
+    AckClaim,
+    Answer,
+    BrokerSeen,
+    DocumentClaim,
+    Event,
+    HeadEndSeen,
+    Started,
+    Stored,
+    record_of,
+    store,
+)
+from gateway.core.image import Image
+from gateway.core.model import GatewayId, Now, Station
+from gateway.core.signature import Root
+from gateway.headend.mqtt import HeadEnd
+from gateway.headend.outbox import OutboxLimits
+from gateway.headend.session import BrokerSettings
+from gateway.ports import Reply
+
+GATEWAY = GatewayId("gw-1")
+UTILITY = "demo"
+PATIENCE_S = 20
+QUICK = OutboxLimits(resend_first_s=0.2, resend_max_s=1.0)
+
+
+class EngineSide:
+    """Collects what is posted. `answers` off: nothing is answered, as if a commit never ended."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.answers = True
+        self.deaf_to_acks = 0
+        """So many acknowledgements are answered but lost before they were committed."""
+        self.full_for = 0
+        """So many posts are turned away because the inbox is full."""
+        self.turned_away = 0
+        self.room: HeadEnd | None = None
+        self._stored: list[Stored] = []
+        self._image = Image(
+            station=Station(gateway=GATEWAY, buses=(), profiles={}),
+            root=Root(seq=1, issued_at=0, keys=()),
+        )
+        self._changed = asyncio.Event()
+
+    @property
+    def acked_through(self) -> int:
+        """How far the head end has acknowledged, as committed here."""
+        return self._image.acked_through
+
+    @property
+    def stored(self) -> tuple[Stored, ...]:
+        """Every record written."""
+        return tuple(self._stored)
+
+    @property
+    def brokers(self) -> list[BrokerSeen]:
+        """What the room said of the broker."""
+        return [event for event in self.events if isinstance(event, BrokerSeen)]
+
+    @property
+    def documents(self) -> list[bytes]:
+        """The documents that came, in order."""
+        return [event.raw for event in self.events if isinstance(event, DocumentClaim)]
+
+    def write(self, count: int, *, padding: int = 0) -> None:
+        """Write so many more records, each with at least `padding` bytes of text."""
+        for _ in range(count):
+            number = len(self._stored) + 1
+            now = Now(mono_ms=number, boot="boot-1", wall_ms=number, wall_low_ms=number)
+            body = Started(version=f"{number}:".ljust(padding, "x"))
+            self._stored.append(store(record_of(number, body, now), self._chain(number - 1)))
+        self._show(number=len(self._stored), chain=self._chain(len(self._stored)))
+
+    def post(self, event: Event, reply: Reply | None = None) -> bool:
+        """`ports.Inbox`."""
+        if self.full_for:
+            self.full_for -= 1
+            self.turned_away += 1
+            return False
+        self.events.append(event)
+        self._changed.set()
+        if self.answers:
+            asyncio.get_running_loop().call_soon(self._settle, event, reply)
+        return True
+
+    async def records_after(self, number: int, bytes_max: int) -> tuple[Stored, ...]:
+        """`ports.Records`."""
+        taken: list[Stored] = []
+        for stored in self._stored[number:]:
+            bytes_max -= len(stored.content)
+            if taken and bytes_max < 0:
+                break
+            taken.append(stored)
+        return tuple(taken)
+
+    async def chain_at(self, number: int) -> bytes | None:
+        """`ports.Records`."""
+        return self._chain(number) if number <= len(self._stored) else None
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Wait until something is so; the test fails when it never is."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not happened():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_connected(self) -> BrokerSeen:
+        """Wait until the newest word on the broker is that it is connected."""
+        await self.until(lambda: bool(self.brokers) and self.brokers[-1].connected)
+        return self.brokers[-1]
+
+    async def until_head_end(self, *, online: bool) -> None:
+        """Wait until the newest word of the head end is this."""
+        await self.until(
+            lambda: (
+                [e for e in self.events if isinstance(e, HeadEndSeen)][-1:]
+                == [HeadEndSeen(online=online)]
+            )
+        )
+
+    @asynccontextmanager
+    async def running(
+        self,
+        host: str,
+        port: int,
+        *,
+        username: str | None = None,
+        password_file: str | None = None,
+        limits: OutboxLimits = QUICK,
+    ) -> AsyncIterator[HeadEnd]:
+        """The room at work with a broker."""
+        self.room = HeadEnd(
+            BrokerSettings(host=host, port=port, username=username, password_file=password_file),
+            utility=UTILITY,
+            gateway=GATEWAY,
+            inbox=self,
+            records=self,
+            status=lambda image: msgspec.json.encode(
+                {"gateway": GATEWAY, "online": True, "records": image.number}
+            ),
+            birth=lambda _: b'{"version":"1"}',
+            limits=limits,
+            draw=lambda low, _: max(low, 0.02),
+        )
+        self.room.show(self._image)
+        task = asyncio.create_task(self.room.run())
+        try:
+            yield self.room
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()
+
+    def _settle(self, event: Event, reply: Reply | None) -> None:
+        if isinstance(event, AckClaim):
+            self._acknowledged(event)
+        if reply is not None:
+            reply(Answer(accepted=True, word="ACCEPTED"))
+
+    def _acknowledged(self, claim: AckClaim) -> None:
+        if self.deaf_to_acks:
+            self.deaf_to_acks -= 1
+        elif claim.through > self.acked_through and claim.chain == self._chain(claim.through).hex():
+            self._show(acked_through=claim.through)
+
+    def _show(self, **changes: object) -> None:
+        self._image = msgspec.structs.replace(self._image, **changes)
+        self._changed.set()
+        if self.room is not None:
+            self.room.show(self._image)
+
+    def _chain(self, number: int) -> bytes:
+        return self._stored[number - 1].chain if number else CHAIN_START
