@@ -1,0 +1,64 @@
+"""Files of the utility: read with a limit, written whole or not at all.
+
+Owns the one way in which these commands touch the disk, and the one kind of error that they show.
+Must never leave a half-written file under the name that was asked for.
+"""
+
+import os
+from pathlib import Path
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+INPUT_BYTES_MAX = 16 * 1024 * 1024
+
+
+class Mistake(Exception):  # noqa: N818 - what the person at the keyboard can mend
+    """One line: the place, what is wrong there, and the mend."""
+
+    def __init__(self, place: object, wrong: str, mend: str) -> None:
+        super().__init__(f"{place}: {wrong}; {mend}")
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file. Raises `Mistake`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(INPUT_BYTES_MAX + 1)
+    except OSError as error:
+        raise Mistake(path, f"cannot read it ({error.strerror})", "check the path") from error
+    if len(content) > INPUT_BYTES_MAX:
+        raise Mistake(path, f"more than {INPUT_BYTES_MAX} bytes", "give the file that is meant")
+    return content
+
+
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Put a file in its place in one step, durably, replacing what was there. Raises `Mistake`."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            _write_new(part, content, mode)
+            part.replace(path)
+            sync_directory(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise Mistake(
+            path, f"cannot write it ({error.strerror})", "check directory, room and rights"
+        ) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make a directory's new names durable. Raises `OSError`."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(number, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(number)

@@ -1,0 +1,83 @@
+"""A set of keys for one utility, and the root of trust that names them.
+
+Owns which keys there are and how many of the root's must agree. Must never write over a key: what
+was signed with the old one could not be proven any more.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Self
+
+from gateway.core.model import Digest, Value
+from gateway.core.signature import Algorithm, DocumentType, Role, Root, digest_of
+from gateway.utility.files import PUBLIC, Mistake, sync_directory, write_whole
+from gateway.utility.sign import SigningKey, payload_of, sign_together
+
+ROOT_KEYS = 3
+ROOT_THRESHOLD = 2
+ROOT_FILE = "root.json"
+
+
+class KeySet(Value):
+    """Three root keys, and one key for each kind of document that travels."""
+
+    roots: tuple[SigningKey, ...]
+    site: SigningKey
+    list: SigningKey
+    receipt: SigningKey
+
+    @classmethod
+    def make(cls, alg: Algorithm) -> Self:
+        """A new set; the keys are named `root-1`, `site-1` and so on."""
+        names = [f"root-{at}" for at in range(1, ROOT_KEYS + 1)]
+        return cls(
+            roots=tuple(SigningKey.make(name, alg, (Role.ROOT,)) for name in names),
+            site=SigningKey.make("site-1", alg, (Role.SITE,)),
+            list=SigningKey.make("list-1", alg, (Role.LIST,)),
+            receipt=SigningKey.make("receipt-1", alg, (Role.RECEIPT,)),
+        )
+
+    def all(self) -> tuple[SigningKey, ...]:
+        """Every key of the set, those of the root first."""
+        return (*self.roots, self.site, self.list, self.receipt)
+
+    def root(self, issued_at_ms: int) -> Root:
+        """The first root of trust over these keys."""
+        return Root(
+            seq=1,
+            issued_at=issued_at_ms,
+            keys=tuple(key.public() for key in self.all()),
+            thresholds={Role.ROOT: ROOT_THRESHOLD},
+        )
+
+    def signed_root(self, issued_at_ms: int) -> bytes:
+        """That root, signed by as many root keys as it takes."""
+        payload = payload_of(self.root(issued_at_ms))
+        return sign_together(self.roots[:ROOT_THRESHOLD], DocumentType.ROOT, payload)
+
+    def save(self, directory: Path, issued_at_ms: int) -> Digest:
+        """Write `KID.json` for each key and `root.json` into a new directory, all or nothing.
+
+        Answers the SHA-256 of `root.json`. Raises `Mistake`, also where the directory holds
+        anything already.
+        """
+        root = self.signed_root(issued_at_ms)
+        part = directory.with_name(f".{directory.name}.{os.getpid()}.part")
+        try:
+            part.mkdir(mode=0o700)
+            try:
+                for key in self.all():
+                    key.save(part / f"{key.kid}.json")
+                write_whole(part / ROOT_FILE, root, PUBLIC)
+                part.rename(directory)  # takes an empty directory's place, never a full one's
+                sync_directory(directory.parent)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        except OSError as error:
+            raise Mistake(
+                directory,
+                f"cannot make the keys there ({error.strerror})",
+                "name a new directory in one that exists; keys are never written over",
+            ) from error
+        return digest_of(root)

@@ -1,0 +1,167 @@
+"""What a document says, for people, and whether a root vouches for it.
+
+Owns the reading of documents at the command line. Must never present an unproven document as a
+proven one.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, assert_never
+
+from gateway.core.documents import AllowList, Document, Receipt, Site, Unsound, decode
+from gateway.core.model import Value
+from gateway.core.signature import (
+    FIELD_DOCUMENTS,
+    DocumentType,
+    Rejected,
+    Root,
+    Verified,
+    digest_of,
+    strict_json,
+    verify,
+)
+from gateway.utility.files import Mistake, read_whole
+from gateway.utility.soundness import check_in_itself
+from gateway.utility.when import OUR_DAYS_MS, show_time
+
+TIMES = frozenset({"n", "as_of", "stale_after", "paid_at", "exp", "issued_at"})
+
+
+class Unproven(Value):
+    """What an envelope claims to hold; nobody has checked a signature."""
+
+    type: str
+    signed_by: tuple[str, ...]
+    digest: str
+    """What a gateway's journal names it by: SHA-256 of the payload."""
+    size: int
+    """Bytes as it arrived."""
+    payload: dict[str, Any]
+
+
+class Judgement(Value):
+    """What a gateway with this root would say before it looks at what it has in force."""
+
+    word: str
+    """OK, or the refusal's name."""
+    detail: str
+    digest: str
+    """What a gateway's journal names it by."""
+
+
+def documents_in(path: Path) -> list[tuple[str, bytes]]:
+    """The documents of a file with the place of each: one, or several, one a line.
+
+    Raises `Mistake`.
+    """
+    content = read_whole(path).strip()
+    if not content:
+        raise Mistake(path, "the file is empty", "give a signed document")
+    if content.startswith(b"["):
+        return [(str(path), content)]
+    lines = [(at, line.strip()) for at, line in enumerate(content.split(b"\n"), start=1)]
+    several = len(lines) > 1
+    return [(f"{path}: line {at}" if several else str(path), line) for at, line in lines if line]
+
+
+def read_unproven(place: str, raw: bytes) -> Unproven:
+    """What an envelope claims to hold. Raises `Mistake`."""
+    try:
+        tokens = [token.encode() for token in strict_json(raw)] if raw[:1] == b"[" else [raw]
+        headers = [_part(token, 0) for token in tokens]
+        return Unproven(
+            type=str(headers[0]["typ"]),
+            signed_by=tuple(str(header["kid"]) for header in headers),
+            digest=digest_of(_octets(tokens[0], 1)),
+            size=len(raw),
+            payload=_part(tokens[0], 1),
+        )
+    except (Rejected, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Mistake(place, f"not a signed document ({error})", "give one") from error
+
+
+def unproven_lines(unproven: Unproven) -> Iterator[str]:
+    """The claims of an envelope, a line each."""
+    yield f"{plain(unproven.type)}, NOT VERIFIED: see `verify`"
+    yield f"  signed_by {', '.join(plain(kid) for kid in unproven.signed_by)}"
+    yield f"  digest {unproven.digest}, {unproven.size} bytes"
+    for name, value in unproven.payload.items():
+        if isinstance(value, list):
+            for at, entry in enumerate(value):
+                yield f"  {plain(name)}[{at}] {_in_line(entry)}"
+        else:
+            yield f"  {plain(name)} {_in_line(value, name)}"
+
+
+def judge(raw: bytes, root: Root) -> Judgement:
+    """Whether this root vouches for a document, and whether it makes sense in itself."""
+    try:
+        verified = verify(raw, FIELD_DOCUMENTS | {DocumentType.ROOT}, root)
+        if verified.type is DocumentType.ROOT:
+            detail = f"{verified.type}{_signers(verified)}"
+        else:
+            document = decode(verified)
+            check_in_itself(document)
+            detail = f"{verified.type} {summary(document)}{_signers(verified)}"
+    except Rejected as flaw:
+        return Judgement(word=flaw.flaw, detail=flaw.detail, digest=digest_of(raw))
+    except Unsound as unsound:
+        return Judgement(word=unsound.name, detail=unsound.detail, digest=digest_of(raw))
+    return Judgement(word="OK", detail=detail, digest=verified.digest)
+
+
+def summary(document: Document) -> str:
+    """A document in one line."""
+    match document:
+        case Site():
+            meters = f"{len(document.meters)} meters of feeder {document.feeder}"
+            return f"seq {document.seq} for gateway {document.gateway}, {meters}"
+        case AllowList():
+            accounts = f"{len(document.accounts)} accounts as of {show_time(document.as_of)}"
+            return f"seq {document.seq} for gateway {document.gateway}, {accounts}"
+        case Receipt():
+            exp = show_time(document.exp)
+            return f"for account {document.account}, meter {document.meter}, hand in by {exp}"
+        case _:
+            assert_never(document)
+
+
+def plain(text: str) -> str:
+    """A text from outside without control characters, which could write over the screen."""
+    return text if text.isprintable() else json.dumps(text)
+
+
+def _signers(verified: Verified) -> str:
+    return f", signed by {', '.join(verified.signers)}"
+
+
+def _part(token: bytes, at: int) -> dict[str, Any]:
+    part = strict_json(_octets(token, at))
+    if not isinstance(part, dict):
+        raise TypeError("not a JSON object")
+    return part
+
+
+def _octets(token: bytes, at: int) -> bytes:
+    piece = token.split(b".")[at]
+    try:
+        return base64.b64decode(piece + b"=" * (-len(piece) % 4), altchars=b"-_", validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64url") from error
+
+
+def _in_line(value: object, name: str = "") -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{plain(n)} {_in_line(part, n)}" for n, part in value.items())
+        case list():
+            return " ".join(_in_line(part) for part in value)
+        case str():
+            return plain(value)
+        case int() if name in TIMES and value in OUR_DAYS_MS:
+            return f"{value} ({show_time(value)})"
+        case _:
+            return json.dumps(value)
