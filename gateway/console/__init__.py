@@ -1,0 +1,1 @@
+"""The console room: how people at the feeder look in and hand in what they carry."""

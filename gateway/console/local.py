@@ -1,0 +1,184 @@
+"""The local socket: status, log and documents for a person or a program at this machine.
+
+Owns a Unix socket (mode 0600, so the file's owner and root may use it) and its one-line JSON
+exchange. Must never change anything itself: what is handed in becomes a claim in the inbox, and
+the answer goes back when it is on disk.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, assert_never
+
+import msgspec
+
+from gateway.core.fact import Answer, BadMessage, DocumentClaim, Road, TagClaim
+from gateway.core.image import Image
+from gateway.core.signature import FIELD_DOCUMENTS, LENGTH_MAX
+from gateway.core.status import Status, status_of
+from gateway.ports import Clock, Inbox, Records
+
+logger = logging.getLogger(__name__)
+
+LINE_MAX = max(LENGTH_MAX[kind] for kind in FIELD_DOCUMENTS) + 64 * 1024
+"""Bytes of one request: the largest document and room for the words around it."""
+RECORDS_BYTES_MAX = 1024 * 1024
+
+
+class AskStatus(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
+    """The summary of the running gateway."""
+
+
+class AskRecords(msgspec.Struct, frozen=True, tag_field="ask", tag="records"):
+    """Records after a number, about 1 MiB of them at most."""
+
+    after: int = 0
+
+
+class Submit(msgspec.Struct, frozen=True, tag_field="ask", tag="submit"):
+    """Hand in one signed document."""
+
+    document: str
+
+
+class PlaceTag(msgspec.Struct, frozen=True, tag_field="ask", tag="tag"):
+    """Place or remove a hold or an isolation."""
+
+    claim: TagClaim
+
+
+Ask = AskStatus | AskRecords | Submit | PlaceTag
+
+
+class RecordLine(msgspec.Struct, frozen=True):
+    """A record with its chain hash in hexadecimal."""
+
+    chain: str
+    record: msgspec.Raw
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of: the status, records, the answer to a claim, or what was wrong with the request."""
+
+    kind: Literal["status", "records", "answer", "error"]
+    status: Status | None = None
+    records: tuple[RecordLine, ...] | None = None
+    answer: Answer | None = None
+    error: str = ""
+
+
+class LocalSocket:
+    """Serves the socket until cancelled."""
+
+    def __init__(
+        self, path: Path, image: Image, *, inbox: Inbox, records: Records, clock: Clock
+    ) -> None:
+        self._path = path
+        self._image = image
+        self._inbox = inbox
+        self._records = records
+        self._clock = clock
+        self._callers: set[asyncio.Task[None]] = set()
+
+    def show(self, image: Image) -> None:
+        """Take the newest image."""
+        self._image = image
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises `OSError` where the socket can not be made."""
+        self._path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_MAX)
+        self._path.chmod(0o600)
+        try:
+            await server.serve_forever()
+        finally:
+            for caller in self._callers:
+                caller.cancel()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._callers.add(task)
+        task.add_done_callback(self._callers.discard)
+        with suppress(ConnectionError):
+            try:
+                while reply := await self._exchange(reader):
+                    writer.write(msgspec.json.encode(reply) + b"\n")
+                    await writer.drain()
+            finally:
+                writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader) -> Reply | None:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return None
+        except asyncio.LimitOverrunError:
+            head = await reader.read(LINE_MAX)
+            claim = BadMessage(
+                name="TOO_LONG",
+                detail=f"more than {LINE_MAX} bytes on the local socket",
+                raw=head,
+                road=Road.LOCAL,
+            )
+            await self._drop_rest(reader)
+            return Reply(kind="answer", answer=await self._inbox.ask(claim))
+        try:
+            ask = msgspec.json.decode(line, type=Ask)
+        except msgspec.DecodeError as error:
+            return Reply(kind="error", error=str(error))
+        return await self._answer(ask)
+
+    async def _answer(self, ask: Ask) -> Reply:
+        match ask:
+            case AskStatus():
+                return Reply(kind="status", status=status_of(self._image, self._clock.now()))
+            case AskRecords():
+                stored = await self._records.records_after(ask.after, RECORDS_BYTES_MAX)
+                lines = tuple(
+                    RecordLine(chain=one.chain.hex(), record=msgspec.Raw(one.content))
+                    for one in stored
+                )
+                return Reply(kind="records", records=lines)
+            case Submit():
+                claim = DocumentClaim(raw=ask.document.strip().encode(), road=Road.LOCAL)
+                return Reply(kind="answer", answer=await self._inbox.ask(claim))
+            case PlaceTag():
+                return Reply(kind="answer", answer=await self._inbox.ask(ask.claim))
+            case _:
+                assert_never(ask)
+
+    @staticmethod
+    async def _drop_rest(reader: asyncio.StreamReader) -> None:
+        # The caller waits for its answer only after it has sent everything: read it away unkept.
+        while True:
+            try:
+                await reader.readuntil(b"\n")
+            except asyncio.LimitOverrunError as error:
+                await reader.read(max(error.consumed, 1))
+            except asyncio.IncompleteReadError:
+                return
+            else:
+                return
+
+
+class LocalClient:
+    """The other end of the socket, for commands at this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def ask(self, ask: Ask) -> Reply:
+        """One exchange. Raises `OSError` where no daemon answers."""
+        reader, writer = await asyncio.open_unix_connection(str(self._path), limit=8 * LINE_MAX)
+        try:
+            writer.write(msgspec.json.encode(ask) + b"\n")
+            await writer.drain()
+            line = await reader.readline()
+        finally:
+            writer.close()
+        if not line.endswith(b"\n"):
+            raise ConnectionResetError(f"the daemon at {self._path} ended the exchange")
+        return msgspec.json.decode(line, type=Reply)

@@ -1,0 +1,143 @@
+"""Wiring: builds the rooms, runs the engine, stops in order.
+
+Owns which room gets what. Must never decide or keep anything itself.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import msgspec
+
+from gateway import BUILD_TIME_MS, __version__
+from gateway.bus.room import Buses
+from gateway.config import Config, Parts
+from gateway.console.local import LocalSocket
+from gateway.core.fact import DocumentClaim, Road
+from gateway.core.image import Image
+from gateway.core.status import status_of
+from gateway.engine import BoundedInbox, Engine
+from gateway.headend.mqtt import HeadEnd
+from gateway.host.clock import HostClock, boot_id
+from gateway.journal.sqlite import SqliteJournal
+from gateway.ports import Clock, Room
+
+logger = logging.getLogger(__name__)
+
+ROOM_RESTART_S = 5.0
+"""A room that failed by a mistake of ours starts again after this; the others go on meanwhile."""
+
+
+class Birth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway says of itself when it comes up."""
+
+    gateway: str
+    version: str
+    buses: tuple[str, ...]
+    profiles: tuple[str, ...]
+    meters: int
+    root_seq: int
+
+
+async def run(config: Config, parts: Parts) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises what the journal raises at its opening."""
+    clock = HostClock(boot_id(), BUILD_TIME_MS)
+    inbox = BoundedInbox()
+    journal = await SqliteJournal.open(config.journal)
+    try:
+        image = Image(station=parts.station, root=parts.root)
+        bus = Buses(config.bus, parts.profiles, inbox, clock)
+        local = LocalSocket(config.socket, image, inbox=inbox, records=journal, clock=clock)
+        rooms: dict[str, Room] = {"bus": bus, "local": local}
+        if config.broker is not None:
+            rooms["headend"] = _head_end(config, parts, inbox, journal, clock)
+        watchers = [room for room in rooms.values() if room is not bus]
+        engine = Engine(
+            image, inbox=inbox, journal=journal, bus=bus, watchers=watchers, clock=clock
+        )
+        await engine.start()
+        await _until_stopped(engine, rooms, config, inbox)
+    finally:
+        await journal.close()
+
+
+def _head_end(
+    config: Config, parts: Parts, inbox: BoundedInbox, journal: SqliteJournal, clock: Clock
+) -> HeadEnd:
+    assert config.broker is not None
+
+    def birth(image: Image) -> bytes:
+        return msgspec.json.encode(
+            Birth(
+                gateway=config.gateway,
+                version=__version__,
+                buses=parts.station.buses,
+                profiles=tuple(sorted(parts.profiles)),
+                meters=len(image.roster),
+                root_seq=parts.root.seq,
+            )
+        )
+
+    def status(image: Image) -> bytes:
+        return msgspec.json.encode(status_of(image, clock.now()))
+
+    return HeadEnd(
+        config.broker,
+        utility=config.utility,
+        gateway=parts.station.gateway,
+        inbox=inbox,
+        records=journal,
+        status=status,
+        birth=birth,
+    )
+
+
+async def _until_stopped(
+    engine: Engine, rooms: dict[str, Room], config: Config, inbox: BoundedInbox
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    corridor = asyncio.create_task(engine.run(), name="engine")
+    corridor.add_done_callback(lambda _: stop.set())
+    tasks = [asyncio.create_task(_keep_going(name, room.run)) for name, room in rooms.items()]
+    tasks.append(asyncio.create_task(_hand_in(config.documents, inbox)))
+    try:
+        logger.info("gateway %s runs, version %s", config.gateway, __version__)
+        await stop.wait()
+    finally:
+        # The rooms first, while the engine still takes what they have to say; it ends between
+        # two ticks. A failure of its own is raised here and ends the process.
+        await _end(tasks)
+        engine.stop()
+        await corridor
+
+
+async def _keep_going(name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("the %s room failed and starts again in %s s", name, ROOM_RESTART_S)
+        await asyncio.sleep(ROOM_RESTART_S)
+
+
+async def _hand_in(documents: tuple[Path, ...], inbox: BoundedInbox) -> None:
+    for path in documents:
+        try:
+            raw = await asyncio.to_thread(path.read_bytes)
+        except OSError as error:
+            logger.error("%s: %s. Name a readable file.", path, error.strerror)  # noqa: TRY400
+            continue
+        answer = await inbox.ask(DocumentClaim(raw=raw.strip(), road=Road.INSTALLED))
+        if not answer.accepted:
+            logger.error("%s: %s: %s", path, answer.word, answer.detail)
+
+
+async def _end(tasks: list["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
