@@ -46,7 +46,8 @@ from gateway.core.fact import (
     record_of,
     store,
 )
-from gateway.core.image import Image, Instant, Kept, apply, observe, restored
+from gateway.core.image import Image, apply, observe, restored
+from gateway.core.kept import Instant, Kept
 from gateway.core.model import Now
 from gateway.core.plan import plan
 from gateway.core.signature import FIELD_DOCUMENTS, verify

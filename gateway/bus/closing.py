@@ -45,8 +45,6 @@ LIVE_MV: Final = 100_000
 """On the load side of a closed switch there is more than this, or there is no supply."""
 FLOWING_MA: Final = 50
 """Above what a meter shows with nothing connected."""
-SWITCH_UNPROVEN: Final = "SWITCH_UNPROVEN"
-"""The verdict on a meter type whose switch is not known well enough to be written."""
 NO_LONGER_OPEN: Final = frozenset({SupplyState.CONNECTED, SupplyState.READY_FOR_RECONNECTION})
 
 
@@ -97,7 +95,7 @@ class Closing:
     async def run(self) -> CloseReport:
         """Do it, and say how it ended. Cancelled, it says nothing: the intent stays open."""
         if not close_writes(self._profile, self._meter):
-            return unasked(self._command, Outcome.REFUSED, verdict=SWITCH_UNPROVEN)
+            return unasked(self._command, Outcome.REFUSED, verdict=Verdict.SWITCH_UNPROVEN)
         try:
             return await self._until_ended()
         except _Unanswered as silent:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.bus.closing import SWITCH_UNPROVEN, Closing, Priority, unasked
+from gateway.bus.closing import Closing, Priority, unasked
 from gateway.bus.frame import Read, Request
 from gateway.bus.polling import Polling
 from gateway.bus.port import BusSettings, SerialPort
@@ -25,6 +25,7 @@ from gateway.bus.rtu import Counters, Failure, Fault, Master, Reply, Timing
 from gateway.core.fact import BusSeen, CloseCommand, CloseReport, Outcome
 from gateway.core.image import Image
 from gateway.core.model import BusId, Meter
+from gateway.core.reconnection import Verdict
 from gateway.ports import Clock, Inbox
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class Line:
     async def _closed(self, command: CloseCommand) -> CloseReport:
         profile = self._profiles.get(command.meter.profile)
         if profile is None:
-            return unasked(command, Outcome.REFUSED, verdict=SWITCH_UNPROVEN)
+            return unasked(command, Outcome.REFUSED, verdict=Verdict.SWITCH_UNPROVEN)
         closing = Closing(
             command, profile, ask=self.ask, image=self._newest_image, clock=self._clock
         )

@@ -26,6 +26,7 @@ from gateway.core.status import IN_PROGRESS, MeterStatus, Status
 
 MEANING: dict[str, str] = {
     Verdict.NOT_ON_ROSTER: "the signed site document does not know this meter",
+    Verdict.SWITCH_UNPROVEN: "its meter type has no switch that is known well enough to write",
     Verdict.FEEDER_ISOLATED: "people are at work on the feeder",
     Verdict.DT_ISOLATED: "people are at work on this transformer",
     Verdict.METER_HELD: "a hold forbids closing this meter",

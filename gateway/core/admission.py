@@ -37,7 +37,8 @@ from gateway.core.fact import (
     TagPlaced,
     TagRemoved,
 )
-from gateway.core.image import MINUTE_MS, Image, Tag
+from gateway.core.image import MINUTE_MS, Image
+from gateway.core.kept import Tag
 from gateway.core.model import Account, Digest, DtId, Now, Serial, SupplyState, Value
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Verified, digest_of, verify
 from gateway.core.standing import Newness, Standing, Word, compare, word_in_force
@@ -230,11 +231,9 @@ def _judge_receipt(
             "METER_MISMATCH",
             f"the receipt names meter {receipt.meter}, the roster {meter.serial}",
         )
-    word = Word(
-        standing=Standing.PAID, n=receipt.n, meter=receipt.meter, digest=verified.digest, asked=True
-    )
+    word = Word(standing=Standing.PAID, n=receipt.n, meter=receipt.meter, digest=verified.digest)
     stands = image.word(receipt.account)
-    newness = compare(word, stands)
+    newness, asked = compare(word, stands), image.kept.asks.get(receipt.account)
     match newness:
         case Newness.OLDER:
             raise Unsound(
@@ -242,7 +241,7 @@ def _judge_receipt(
             )
         case Newness.EQUIVOCATION:
             raise Unsound("EQUIVOCATION", f"n {receipt.n} already says otherwise")
-        case Newness.SAME if stands is not None and stands.asked:
+        case Newness.SAME if asked is not None and asked.n == receipt.n:
             return Admission(answer=DUPLICATE)
         case Newness.SAME | Newness.NEWER:
             pass

@@ -1,8 +1,8 @@
 """The image: everything the gateway holds true at one instant, frozen.
 
 Owns how a record and an observation change the image. `Kept` is the part that the journal can
-rebuild: checkpoint plus the records after it, through the same `apply`. Must never judge: what is
-applied here was admitted (`admission`) or decided (`plan`) before.
+rebuild (`kept`): checkpoint plus the records after it, through the same `apply`. Must never judge:
+what is applied here was admitted (`admission`) or decided (`plan`) before.
 """
 
 from collections.abc import Mapping
@@ -31,109 +31,27 @@ from gateway.core.fact import (
     TagPlaced,
     TagRemoved,
 )
-from gateway.core.model import (
-    Account,
-    Digest,
-    DtId,
-    Limits,
-    Meter,
-    Reading,
-    Serial,
-    Station,
-    SupplyState,
-    Value,
+from gateway.core.kept import (
+    HOUR_MS,
+    Ask,
+    CloseMark,
+    Closing,
+    Instant,
+    Kept,
+    Proof,
+    Setback,
+    Supply,
+    Tag,
 )
+from gateway.core.model import Limits, Meter, Reading, Station, Value
 from gateway.core.signature import Root
-from gateway.core.standing import ListInForce, Standing, Word, in_force_from, word_in_force
+from gateway.core.standing import Standing, Word, in_force_from, word_in_force
 
-HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
 UNWRITTEN = "UNWRITTEN"
 """The tally of refusals that were counted without a record of their own."""
 DONE = frozenset({Outcome.CLOSED_VERIFIED, Outcome.CLOSED_UNVERIFIED, Outcome.ARMED})
 """The outcomes after which nothing more is to be sent."""
-
-
-class Instant(Value):
-    """A point in time, for durations: the boot it belongs to and milliseconds since that boot."""
-
-    boot: str
-    mono_ms: int
-    wall_ms: int
-
-
-class Tag(Value):
-    """Who forbade closing, why and since when."""
-
-    by: str
-    reason: str
-    since: Instant
-
-
-class Supply(Value):
-    """The supply state last read, and since when it is so."""
-
-    state: SupplyState
-    since: Instant
-
-
-class Closing(Value):
-    """A close whose outcome is not known yet."""
-
-    close: int
-    account: Account
-    attempt: int
-    decided: Instant
-
-
-class CloseMark(Value):
-    """One close in the past, for pacing and retrip limits."""
-
-    serial: Serial
-    dt: DtId
-    boot: str
-    mono_ms: int
-
-
-class Setback(Value):
-    """How often in a row a close of this meter has not succeeded, and when last."""
-
-    count: int
-    last: Instant
-    standing_n: int
-
-
-class Proof(Value):
-    """When the proof of an account's present standing reached the feeder."""
-
-    n: int
-    received: Instant
-
-
-class Kept(Value):
-    """What survives a restart. Mappings are never changed in place."""
-
-    site: Site | None = None
-    site_digest: Digest | None = None
-    site_signer: str = ""
-    list_in_force: ListInForce | None = None
-    list_received: Instant | None = None
-    words: Mapping[str, Word] = {}
-    proofs: Mapping[str, Proof] = {}
-    feeder_isolation: Tag | None = None
-    dt_isolations: Mapping[str, Tag] = {}
-    holds: Mapping[str, Tag] = {}
-    supply: Mapping[str, Supply] = {}
-    closings: Mapping[str, Closing] = {}
-    close_count: int = 0
-    decided: tuple[CloseMark, ...] = ()
-    closed: tuple[CloseMark, ...] = ()
-    setbacks: Mapping[str, Setback] = {}
-    ended: Mapping[str, CloseEnded] = {}
-    forced: tuple[str, ...] = ()
-    refusals: Mapping[str, int] = {}
-    wall_low_ms: int = 0
-    """Of the last record: time was certainly not before this."""
 
 
 class Image(Value):
@@ -197,7 +115,7 @@ def apply(image: Image, record: Record, document: Site | AllowList | Receipt | N
             return _site_installed(image, body, document, at)
         case ListInstalled():
             assert isinstance(document, AllowList)
-            return _list_installed(image, body, document, at)
+            return _list_installed(image, body, document, at, record.wall_low_ms)
         case ReceiptAccepted():
             return _receipt_accepted(image, body, at)
         case Refused():
@@ -267,28 +185,36 @@ def _site_installed(image: Image, body: SiteInstalled, site: Site, at: Instant) 
     return _with_proofs(_with_roster(after), kept.list_received or at)
 
 
-def _list_installed(image: Image, body: ListInstalled, given: AllowList, at: Instant) -> Image:
-    in_force = in_force_from(given, body.digest, body.signer)
+def _list_installed(
+    image: Image, body: ListInstalled, given: AllowList, at: Instant, wall_low_ms: int
+) -> Image:
+    in_force = in_force_from(
+        given, body.digest, body.signer, before=image.kept.list_in_force, wall_low_ms=wall_low_ms
+    )
     after = _keep(image, list_in_force=in_force, list_received=at)
     # A single word that the list has overtaken can never stand again: lists only move forward.
     words = {
         account: word
         for account, word in image.kept.words.items()
-        if word.standing is not Standing.PAID or word.n > given.as_of or after.word(account) is word
+        if word.standing is not Standing.PAID or after.word(account) is word
     }
     return _with_proofs(_keep(after, words=words), at)
 
 
 def _with_proofs(image: Image, received: Instant) -> Image:
-    proofs = {**image.kept.proofs}
+    proofs, asks = {**image.kept.proofs}, {**image.kept.asks}
     for account in dict.fromkeys((*image.by_account, *proofs)):
         word = image.word(account)
         known = proofs.get(account)
         if word is None or word.standing is not Standing.PAID:
             proofs.pop(account, None)
+            asks.pop(account, None)
         elif known is None or known.n != word.n:
-            proofs[account] = Proof(n=word.n, received=received)
-    return _keep(image, proofs=proofs)
+            # Who has asked and still waits has waited since then, however often he is listed.
+            waits = known is not None and account in asks and asks[account].fulfilled is None
+            since = known.received if known is not None and waits else received
+            proofs[account] = Proof(n=word.n, received=since)
+    return _keep(image, proofs=proofs, asks=asks)
 
 
 def _receipt_accepted(image: Image, body: ReceiptAccepted, at: Instant) -> Image:
@@ -297,7 +223,6 @@ def _receipt_accepted(image: Image, body: ReceiptAccepted, at: Instant) -> Image
         n=body.n,
         meter=body.meter,
         digest=body.digest,
-        asked=True,
         paid_at=body.paid_at,
         ref=body.ref,
     )
@@ -309,6 +234,7 @@ def _receipt_accepted(image: Image, body: ReceiptAccepted, at: Instant) -> Image
         image,
         words={**kept.words, body.account: word},
         proofs={**kept.proofs, body.account: proof},
+        asks={**kept.asks, body.account: Ask(n=body.n)},
     )
 
 
@@ -349,7 +275,11 @@ def _close_ended(image: Image, body: CloseEnded, at: Instant) -> Image:
     closings = {s: closing for s, closing in kept.closings.items() if s != body.meter}
     setbacks = {s: setback for s, setback in kept.setbacks.items() if s != body.meter}
     closed = _within_the_hour(kept.closed, at)
+    asks = kept.asks
     if body.outcome in DONE:
+        ask = asks.get(body.account)
+        if ask is not None and ask.fulfilled is None:
+            asks = {**asks, body.account: Ask(n=ask.n, fulfilled=at)}
         mark = CloseMark(serial=body.meter, dt=body.dt, boot=at.boot, mono_ms=at.mono_ms)
         closed = (*closed, mark)
     else:
@@ -366,6 +296,7 @@ def _close_ended(image: Image, body: CloseEnded, at: Instant) -> Image:
         closings=closings,
         setbacks=setbacks,
         closed=closed,
+        asks=asks,
         ended={**kept.ended, body.meter: body},
         forced=forced,
     )

@@ -10,7 +10,8 @@ whole gateway.
 
 from itertools import islice
 
-from gateway.core.image import MINUTE_MS, CloseMark, Image, Setback
+from gateway.core.image import MINUTE_MS, Image
+from gateway.core.kept import CloseMark, Setback
 from gateway.core.model import Meter, Now, Pacing
 
 SETBACK_FIRST_MS = 15_000

@@ -8,7 +8,8 @@ consumer. Whether a switch may be closed is asked of `reconnection`, nowhere els
 from collections.abc import Iterator
 
 from gateway.core.fact import CloseCommand, CloseEnded, CloseIntended, Outcome, Why, record_of
-from gateway.core.image import Closing, Image, Instant, apply
+from gateway.core.image import Image, apply
+from gateway.core.kept import Closing, Instant
 from gateway.core.model import Account, DtId, Meter, Now, Serial, Value
 from gateway.core.reconnection import Verdict, may_close
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from gateway.core.image import Image
+from gateway.core.kept import HOUR_MS
 from gateway.core.model import Meter, Now, Reading, SupplyState, Value
 from gateway.core.pacing import turn_ms
 from gateway.core.standing import Standing
 
-HOUR_MS = 3_600_000
 BACKFEED_MV = 50_000
 """Load-side voltage of an open switch that means another source feeds it: 50 V is the upper bound
 of extra-low voltage for AC (IEC 61140), above what an idle line couples over."""
@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     """The words of the one rule, used alike in code, journal, page, message and test."""
 
     NOT_ON_ROSTER = "NOT_ON_ROSTER"
+    SWITCH_UNPROVEN = "SWITCH_UNPROVEN"
     FEEDER_ISOLATED = "FEEDER_ISOLATED"
     DT_ISOLATED = "DT_ISOLATED"
     METER_HELD = "METER_HELD"
@@ -75,14 +76,28 @@ def may_write(meter: Meter, reading: Reading, image: Image, now: Now) -> Verdict
     return Verdict.PERMIT
 
 
-def cause_known(meter: Meter, image: Image) -> bool:
-    """Whether it is known that the switch is open for arrears, or its closing was asked for."""
+def cause_known(meter: Meter, image: Image, now: Now) -> bool:
+    """Whether it is known that the switch is open for arrears, or its closing was asked for.
+
+    An ask is used up an hour after a close fulfilled it: until then an opening is a retrip, later
+    it may have been for safety.
+    """
+    ask = image.kept.asks.get(meter.account)
+    if ask is not None:
+        done = ask.fulfilled
+        if done is None or now.since_ms(done.boot, done.mono_ms) < HOUR_MS:
+            return True
     word = image.word(meter.account)
-    return word is not None and (word.asked or word.cut)
+    return word is not None and word.cut
 
 
 def _not_on_roster(meter: Meter, image: Image, _: Now) -> bool:
     return image.roster.get(meter.serial) != meter
+
+
+def _switch_unproven(meter: Meter, image: Image, _: Now) -> bool:
+    ability = image.station.profiles.get(meter.profile)
+    return ability is None or not ability.switches
 
 
 def _feeder_isolated(_: Meter, image: Image, __: Now) -> bool:
@@ -117,8 +132,8 @@ def _not_paid(meter: Meter, image: Image, _: Now) -> bool:
     return word is None or word.standing is not Standing.PAID
 
 
-def _cause_unknown(meter: Meter, image: Image, _: Now) -> bool:
-    return not cause_known(meter, image)
+def _cause_unknown(meter: Meter, image: Image, now: Now) -> bool:
+    return not cause_known(meter, image, now)
 
 
 def _retripped(meter: Meter, image: Image, now: Now) -> bool:
@@ -160,6 +175,7 @@ def _wire_armed(_: Meter, reading: Reading, __: Image) -> bool:
 
 GUARDS: tuple[tuple[Verdict, Guard], ...] = (
     (Verdict.NOT_ON_ROSTER, _not_on_roster),
+    (Verdict.SWITCH_UNPROVEN, _switch_unproven),
     (Verdict.FEEDER_ISOLATED, _feeder_isolated),
     (Verdict.DT_ISOLATED, _dt_isolated),
     (Verdict.METER_HELD, _meter_held),
@@ -174,6 +190,7 @@ GUARDS: tuple[tuple[Verdict, Guard], ...] = (
 
 _MAY_CHANGE_ON_THE_WAY = (
     Verdict.NOT_ON_ROSTER,
+    Verdict.SWITCH_UNPROVEN,
     Verdict.FEEDER_ISOLATED,
     Verdict.DT_ISOLATED,
     Verdict.METER_HELD,

@@ -27,25 +27,29 @@ class Standing(StrEnum):
 class Word(Value):
     """One signed word about one account, with what it takes to prove it later.
 
-    `asked`: it asks for this very reconnection (a receipt, an order); `cut`: it says that the
-    account was cut for arrears. Either makes the cause of an open switch known.
+    `cut`: it says that the account was cut for arrears, which makes the cause of an open switch
+    known.
     """
 
     standing: Standing
     n: TimeMs
     meter: SerialText
     digest: Digest
-    asked: bool = False
     cut: bool = False
     paid_at: TimeMs | None = None
     ref: str | None = None
 
 
 class ListInForce(Value):
-    """The newest list, by account, and where it stands among lists."""
+    """The newest list, by account, and where it stands among lists.
+
+    `unlisted_as_of`: of the newest list that was not stale when it came; who is not on that one has
+    fallen to `NONE`. A list that came stale grants, and un-lists nobody.
+    """
 
     seq: int
     as_of: int
+    unlisted_as_of: int | None
     stale_after: int
     digest: Digest
     signer: str
@@ -73,12 +77,16 @@ def word_in_force(
     if in_force is None:
         return single
     entry = in_force.entries.get(account)
+    if entry is None and in_force.unlisted_as_of is None:
+        return single
     listed = _listed(entry, in_force)
     if single is None:
         return listed
     if entry is None and single.standing is not Standing.PAID:
         return single
-    return single if single.n > listed.n or _same(single, listed) else listed
+    if _same(single, listed):
+        return listed if listed.cut else single  # the same word; the list may know more
+    return single if single.n > listed.n else listed
 
 
 def standing_of(word: Word | None) -> Standing:
@@ -95,21 +103,38 @@ def compare(word: Word, stands: Word | None) -> Newness:
     return Newness.SAME if _same(word, stands) else Newness.EQUIVOCATION
 
 
-def in_force_from(allow_list: AllowList, digest: Digest, signer: str) -> ListInForce:
-    """The list in the form in which it is asked for single accounts."""
+def in_force_from(
+    allow_list: AllowList,
+    digest: Digest,
+    signer: str,
+    *,
+    before: ListInForce | None,
+    wall_low_ms: int,
+) -> ListInForce:
+    """The list in the form in which it is asked for single accounts.
+
+    A list that is certainly stale when it comes adds to the one before it and takes nobody off.
+    """
+    entries = {entry.account: entry for entry in allow_list.accounts}
+    unlisted_as_of: int | None = allow_list.as_of
+    if allow_list.stale_after < wall_low_ms:
+        entries = entries if before is None else {**before.entries, **entries}
+        unlisted_as_of = None if before is None else before.unlisted_as_of
     return ListInForce(
         seq=allow_list.seq,
         as_of=allow_list.as_of,
+        unlisted_as_of=unlisted_as_of,
         stale_after=allow_list.stale_after,
         digest=digest,
         signer=signer,
-        entries={entry.account: entry for entry in allow_list.accounts},
+        entries=entries,
     )
 
 
 def _listed(entry: ListEntry | None, in_force: ListInForce) -> Word:
     if entry is None:
-        return Word(standing=Standing.NONE, n=in_force.as_of, meter="-", digest=in_force.digest)
+        unlisted_as_of = in_force.unlisted_as_of or 0
+        return Word(standing=Standing.NONE, n=unlisted_as_of, meter="-", digest=in_force.digest)
     return Word(
         standing=Standing.PAID,
         n=entry.n,

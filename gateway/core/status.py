@@ -10,11 +10,13 @@ from gateway.core.fact import BrokerSeen, BusSeen, Outcome
 from gateway.core.image import Image
 from gateway.core.model import Meter, Now, SupplyState, Value
 from gateway.core.plan import age_ms, waited_ms
-from gateway.core.reconnection import may_close
+from gateway.core.reconnection import Verdict, may_close
 from gateway.core.standing import Standing, standing_of
 
 IN_PROGRESS = "IN_PROGRESS"
 """In place of a verdict: a close is under way."""
+TAGGED = frozenset({Verdict.FEEDER_ISOLATED, Verdict.DT_ISOLATED, Verdict.METER_HELD})
+"""Somebody forbade closing: the promise is for unheld consumers."""
 
 
 class Alarm(StrEnum):
@@ -103,7 +105,7 @@ def status_of(image: Image, now: Now) -> Status:
         for meter in image.roster.values()
         if state_of(meter, image) is not SupplyState.CONNECTED
     )
-    waiting = [meter for meter in dark if meter.standing is Standing.PAID]
+    waiting = [meter for meter in dark if _waits(meter)]
     promise_ms = image.limits.promise_ms
     kept = image.kept
     return Status(
@@ -141,6 +143,11 @@ def notable(image: Image) -> tuple[object, ...]:
     """What a new status is worth sending for: everything but ages, readings and counters."""
     buses = tuple((name, bus.open, bus.silent) for name, bus in sorted(image.buses.items()))
     return (image.number, image.acked_through, image.broker, image.head_end, buses)
+
+
+def _waits(meter: MeterStatus) -> bool:
+    """Whether the promise counts for it: paid, and nobody's tag forbids closing."""
+    return meter.standing is Standing.PAID and meter.verdict not in TAGGED
 
 
 def state_of(meter: Meter, image: Image) -> SupplyState:
@@ -213,9 +220,7 @@ def _alarms(image: Image, dark: tuple[MeterStatus, ...], now: Now) -> tuple[Alar
         Alarm.LIST_STALE: image.kept.list_in_force is not None and image.stale(now.wall_low_ms),
         Alarm.BUS_DOWN: any(not bus.open for bus in image.buses.values()),
         Alarm.METERS_SILENT: any(bus.silent for bus in image.buses.values()),
-        Alarm.PROMISE_BROKEN: any(
-            meter.waited_ms > promise_ms and meter.standing is Standing.PAID for meter in dark
-        ),
+        Alarm.PROMISE_BROKEN: any(meter.waited_ms > promise_ms and _waits(meter) for meter in dark),
         Alarm.CLOSE_FAILED: any(meter.last_outcome in unsuccessful for meter in dark),
     }
     return tuple(alarm for alarm, raised in standing.items() if raised)

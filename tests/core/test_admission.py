@@ -19,6 +19,7 @@ from gateway.core.fact import (
     Road,
     SiteInstalled,
 )
+from gateway.core.kept import Ask
 from gateway.core.model import Account, Serial
 from gateway.core.signature import digest_of
 from gateway.core.standing import Standing
@@ -271,7 +272,8 @@ def test_an_accepted_receipt_says_paid_and_asks_for_the_closing() -> None:
     world.gets(receipt(1, 5, ref="4471"))
     word = world.image.word("A1")
     assert word is not None
-    assert (word.standing, word.asked, word.cut, word.ref) == (Standing.PAID, True, False, "4471")
+    assert (word.standing, word.cut, word.ref) == (Standing.PAID, False, "4471")
+    assert world.image.kept.asks == {"A1": Ask(n=LEDGER_MS + 5)}
 
 
 # --- a flood of refusals ---

@@ -4,7 +4,8 @@ import msgspec
 from hypothesis import given
 
 from gateway.core.fact import CloseIntended, read_record, store
-from gateway.core.image import Kept, apply, restored
+from gateway.core.image import apply, restored
+from gateway.core.kept import Kept
 from gateway.core.model import SupplyState
 from gateway.core.plan import plan
 from gateway.core.reconnection import GUARDS, Verdict, cause_known, may_close
@@ -76,7 +77,7 @@ def test_no_close_is_begun_but_of_an_open_free_paid_meter_whose_cause_is_known(
             word = image.word(meter.account)
             assert word is not None
             assert word.standing is Standing.PAID
-            assert cause_known(meter, image)
+            assert cause_known(meter, image, world.now)
             assert (body.standing_n, body.standing_digest) == (word.n, word.digest)
 
 

@@ -14,7 +14,8 @@ from gateway.core.fact import (
     TagKind,
     record_of,
 )
-from gateway.core.image import UNWRITTEN, Image, Instant, Kept, apply, observe, restored
+from gateway.core.image import UNWRITTEN, Image, apply, observe, restored
+from gateway.core.kept import Instant, Kept
 from gateway.core.model import BusId, Reading, Serial, SupplyState
 from tests.core.world import (
     BLANK,
@@ -141,13 +142,17 @@ def test_the_proof_of_an_account_is_dated_by_the_word_that_stands() -> None:
     world.lists(500, entry(1, 100))
     assert world.image.kept.proofs["A1"].received.mono_ms == receipt_at, "the same word"
     world.lists(600, entry(1, 550))
+    proof = world.image.kept.proofs["A1"]
+    assert proof.received.mono_ms == receipt_at, "it asked then and still waits"
+    world.closed_before(M1)
+    world.lists(700, entry(1, 650))
     assert world.image.kept.proofs["A1"].received.mono_ms == world.now.mono_ms
     world.wait(MINUTE_MS)
-    world.pays(1, 550)
+    world.pays(1, 650)
     proof = world.image.kept.proofs["A1"]
     assert proof.received.mono_ms == world.now.mono_ms - MINUTE_MS, "the same word by receipt"
-    assert proof.n == LEDGER_MS + 550
-    world.lists(700)
+    assert proof.n == LEDGER_MS + 650
+    world.lists(800)
     assert not world.image.kept.proofs
 
 

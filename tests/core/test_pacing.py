@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.fact import CloseIntended, Outcome
-from gateway.core.image import Instant, Setback
+from gateway.core.kept import Instant, Setback
 from gateway.core.model import Meter, Pacing, SupplyState
 from gateway.core.pacing import turn_ms, wait_ms
 from gateway.core.reconnection import Verdict

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.core.fact import CloseEnded, CloseIntended, Outcome, TagKind
-from gateway.core.image import Instant
+from gateway.core.kept import Instant
 from gateway.core.model import Now, SupplyState
 from gateway.core.plan import Plan, age_ms, plan, waited_ms
 from gateway.core.reconnection import Verdict

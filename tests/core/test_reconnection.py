@@ -7,9 +7,14 @@ import msgspec
 import pytest
 
 from gateway.core.fact import Outcome, TagKind
-from gateway.core.model import Limits, Meter, Pacing, Reading, Serial, SupplyState
+from gateway.core.model import (
+    Limits,
+    Pacing,
+    ProfileAbility,
+    SupplyState,
+)
 from gateway.core.reconnection import GUARDS, WIRE_GUARDS, Verdict, cause_known
-from tests.core.world import HOUR_MS, M1, M2, World, dark_and_paid, entry, meter
+from tests.core.world import HOUR_MS, M1, M2, STATION, World, dark_and_paid, entry, meter
 
 M3 = meter(3, dt="T2")
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
@@ -25,6 +30,12 @@ def leaves_the_roster(world: World) -> None:
 
 def moves_to_another_unit(world: World) -> None:
     world.site(msgspec.structs.replace(M1, unit=99), M2)
+
+
+def switch_unproven(world: World) -> None:
+    profiles = {**STATION.profiles, M1.profile: ProfileAbility(switches=False, proves_serial=True)}
+    station = msgspec.structs.replace(STATION, profiles=profiles)
+    world.image = msgspec.structs.replace(world.image, station=station)
 
 
 def feeder_isolated(world: World) -> None:
@@ -74,6 +85,11 @@ def falls_off_the_list(world: World) -> None:
 
 def listed_again_as_paid(world: World) -> None:
     world.lists(1_000, entry(1, 900))
+
+
+def taken_off_and_listed_again(world: World) -> None:
+    world.lists(1_000)
+    world.lists(2_000, entry(1, 1_900))
 
 
 def listed_as_cut_for_arrears(world: World) -> None:
@@ -137,11 +153,18 @@ GIVEN_DARK_AND_PAID: list[tuple[str, list[Step], Verdict]] = [
     ("not when the consumer must press", [reads_armed], Verdict.AWAITING_CONSUMER),
     ("not when a newer list omits it", [falls_off_the_list], Verdict.NOT_PAID),
     ("when it pays again after that", [falls_off_the_list, pays_after_that_list], Verdict.PERMIT),
-    ("not when nothing says why it is open", [listed_again_as_paid], Verdict.CAUSE_UNKNOWN),
+    ("also when it is listed after it asked", [listed_again_as_paid], Verdict.PERMIT),
+    ("not when nothing says why", [taken_off_and_listed_again], Verdict.CAUSE_UNKNOWN),
     ("when the list says it was cut", [listed_as_cut_for_arrears], Verdict.PERMIT),
-    ("when asked for", [listed_again_as_paid, pays_after_that_list], Verdict.PERMIT),
+    ("when asked for", [taken_off_and_listed_again, pays_after_that_list], Verdict.PERMIT),
     ("not when it opened after three closes", [closed_three_times], Verdict.RETRIPPED),
-    ("again an hour later", [closed_three_times, an_hour_passes], Verdict.PERMIT),
+    ("not again an hour later", [closed_three_times, an_hour_passes], Verdict.CAUSE_UNKNOWN),
+    (
+        "when it asks again an hour later",
+        [closed_three_times, an_hour_passes, pays_after_that_list],
+        Verdict.PERMIT,
+    ),
+    ("not by a type whose switch is not known", [switch_unproven], Verdict.SWITCH_UNPROVEN),
     ("not at once after two closes", [closed_twice], Verdict.PACED),
     ("not at once after failures", [three_closes_failed], Verdict.PACED),
     ("not in the same instant as its neighbour", [neighbour_closed_now], Verdict.PACED),
@@ -205,6 +228,7 @@ def test_without_a_site_document_no_meter_is_known() -> None:
 
 AGAINST: tuple[tuple[Verdict, Step], ...] = (
     (Verdict.NOT_ON_ROSTER, leaves_the_roster),
+    (Verdict.SWITCH_UNPROVEN, switch_unproven),
     (Verdict.FEEDER_ISOLATED, feeder_isolated),
     (Verdict.DT_ISOLATED, dt_isolated),
     (Verdict.METER_HELD, held),
@@ -212,7 +236,7 @@ AGAINST: tuple[tuple[Verdict, Step], ...] = (
     (Verdict.ALREADY_CONNECTED, reads_closed),
     (Verdict.AWAITING_CONSUMER, reads_armed),
     (Verdict.NOT_PAID, falls_off_the_list),
-    (Verdict.CAUSE_UNKNOWN, listed_again_as_paid),
+    (Verdict.CAUSE_UNKNOWN, taken_off_and_listed_again),
     (Verdict.RETRIPPED, closed_three_times),
     (Verdict.PACED, neighbour_closed_now),
 )
@@ -274,125 +298,32 @@ def test_closes_of_an_earlier_boot_count_as_of_the_beginning_of_this_one() -> No
     assert world.rules().verdict is Verdict.RETRIPPED
     world.wait(HOUR_MS - world.now.mono_ms)
     world.reads("M1", OPEN)
+    pays_after_that_list(world)
     assert world.rules().verdict is Verdict.PERMIT
 
 
-# --- with what was just read on the bus ---
-
-
-def reading(
-    state: SupplyState = OPEN, serial: str | None = "M1", load_mv: int | None = None
-) -> Reading:
-    return Reading(
-        state=state,
-        mono_ms=0,
-        serial=None if serial is None else Serial(serial),
-        load_mv=load_mv,
-    )
-
-
-WITHOUT_SERIAL = meter(1, profile="no-serial")
-WITH_SHEET = msgspec.structs.replace(WITHOUT_SERIAL, second_proof="commissioning sheet 12")
-ON_THE_BUS: list[tuple[str, Meter, Reading, Verdict]] = [
-    ("it is open and gives its serial number", M1, reading(), Verdict.PERMIT),
-    ("another serial number answers", M1, reading(serial="M2"), Verdict.WRONG_METER),
-    ("no serial number was read", M1, reading(serial=None), Verdict.WRONG_METER),
-    ("it cannot show one", WITHOUT_SERIAL, reading(serial=None), Verdict.IDENTITY_UNPROVEN),
-    ("a sheet says which it is", WITH_SHEET, reading(serial=None), Verdict.PERMIT),
-    ("its state cannot be told", M1, reading(UNKNOWN), Verdict.STATE_UNKNOWN),
-    ("it is closed already", M1, reading(CLOSED), Verdict.ALREADY_CONNECTED),
-    ("it is closed, with voltage", M1, reading(CLOSED, load_mv=230_000), Verdict.ALREADY_CONNECTED),
-    ("it is armed", M1, reading(ARMED), Verdict.AWAITING_CONSUMER),
-    ("the load side of the open switch lives", M1, reading(load_mv=50_000), Verdict.BACKFEED),
-    (
-        "the load side of the armed switch lives",
-        M1,
-        reading(ARMED, load_mv=60_000),
-        Verdict.BACKFEED,
-    ),
-    ("an idle line couples a little over", M1, reading(load_mv=49_999), Verdict.PERMIT),
-]
-
-
-@pytest.mark.parametrize(
-    ("on", "read", "verdict"),
-    [row[1:] for row in ON_THE_BUS],
-    ids=[f"{sentence}: {verdict}" for sentence, _, _, verdict in ON_THE_BUS],
-)
-def test_the_write_may_go_out(on: Meter, read: Reading, verdict: Verdict) -> None:
-    assert dark_and_paid(on).may_write(read, on) is verdict
-
-
-CHANGED_ON_THE_WAY: tuple[tuple[Verdict, Step], ...] = tuple(
-    (verdict, step)
-    for verdict, step in AGAINST
-    if verdict
-    in {
-        Verdict.NOT_ON_ROSTER,
-        Verdict.FEEDER_ISOLATED,
-        Verdict.DT_ISOLATED,
-        Verdict.METER_HELD,
-        Verdict.NOT_PAID,
-        Verdict.CAUSE_UNKNOWN,
-    }
-)
-
-
-@pytest.mark.parametrize(("verdict", "step"), CHANGED_ON_THE_WAY, ids=str)
-def test_what_changed_while_the_command_waited_stops_the_write(
-    verdict: Verdict, step: Step
-) -> None:
-    world = dark_and_paid(M1, M2)
-    assert world.may_write(reading()) is Verdict.PERMIT
-    step(world)
-    assert world.may_write(reading()) is verdict
-    assert world.may_write(reading(serial="M2", load_mv=230_000)) is verdict
-
-
-SPEAKS_AGAINST: tuple[tuple[Verdict, dict[str, object]], ...] = (
-    (Verdict.WRONG_METER, {"serial": Serial("M2")}),
-    (Verdict.STATE_UNKNOWN, {"state": UNKNOWN}),
-    (Verdict.BACKFEED, {"load_mv": 230_000}),
-    (Verdict.AWAITING_CONSUMER, {"state": ARMED}),
-)
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [pair for pair in combinations(SPEAKS_AGAINST, 2) if pair[0][1].keys() != pair[1][1].keys()],
-    ids=lambda against: against[0],
-)
-def test_of_two_things_read_against_it_the_first_has_the_word(
-    first: tuple[Verdict, dict[str, object]], second: tuple[Verdict, dict[str, object]]
-) -> None:
-    world = dark_and_paid(M1)
-    read = msgspec.structs.replace(reading(), **second[1])
-    assert world.may_write(read) is second[0]
-    assert world.may_write(msgspec.structs.replace(read, **first[1])) is first[0]
-
-
-def test_every_word_of_the_wire_stands_where_the_design_has_it() -> None:
-    assert [verdict for verdict, _ in WIRE_GUARDS] == [
-        Verdict.WRONG_METER,
-        Verdict.IDENTITY_UNPROVEN,
-        Verdict.STATE_UNKNOWN,
-        Verdict.BACKFEED,
-        Verdict.ALREADY_CONNECTED,
-        Verdict.AWAITING_CONSUMER,
-    ]
-
-
 def test_every_verdict_is_seen_in_these_tables() -> None:
-    seen = {row[-1] for table in (GIVEN_DARK_AND_PAID, FROM_NOTHING, ON_THE_BUS) for row in table}
-    assert seen == set(Verdict)
+    seen = {row[-1] for table in (GIVEN_DARK_AND_PAID, FROM_NOTHING) for row in table}
+    wire = {verdict for verdict, _ in WIRE_GUARDS}
+    assert seen | wire == set(Verdict)
 
 
-def test_the_cause_is_known_by_a_receipt_or_by_the_list_only() -> None:
+def test_the_cause_is_known_while_an_ask_lasts_or_by_the_list() -> None:
     world = World(M1, M2)
-    assert not cause_known(M1, world.image)
+    assert not cause_known(M1, world.image, world.now)
     world.pays(1)
-    assert cause_known(M1, world.image)
+    assert cause_known(M1, world.image, world.now)
     listed_again_as_paid(world)
-    assert not cause_known(M1, world.image)
+    assert cause_known(M1, world.image, world.now), "a newer list does not unsay the ask"
+    world.closed_before(M1)
+    assert cause_known(M1, world.image, world.now), "an opening now is a retrip"
+    world.wait(HOUR_MS)
+    assert not cause_known(M1, world.image, world.now), "it may be for safety"
+    assert world.pays(1) == "OLDER_THAN_STANDING", "the ask was used up"
+    assert world.pays(1, 900) == "ACCEPTED", "the listed payment's own receipt asks anew"
+    assert cause_known(M1, world.image, world.now)
+    assert world.pays(1, 900) == "DUPLICATE"
+    world.closed_before(M1)
+    world.wait(HOUR_MS)
     world.lists(2_000, entry(1, 900, cut=True))
-    assert cause_known(M1, world.image)
+    assert cause_known(M1, world.image, world.now)

@@ -25,14 +25,14 @@ A, B = Digest("a" * 64), Digest("b" * 64)
 
 
 def word(standing: Standing, n: int, *, serial: str = "M1", digest: Digest = A) -> Word:
-    asked = standing is PAID
-    return Word(standing=standing, n=LEDGER_MS + n, meter=serial, digest=digest, asked=asked)
+    return Word(standing=standing, n=LEDGER_MS + n, meter=serial, digest=digest)
 
 
 def in_force(as_of: int, *listed: int, cut: bool = False) -> ListInForce:
     """A list with account A1 at each `n` that is given (one or none)."""
     entries = [entry(1, n, cut=cut) for n in listed]
-    return in_force_from(allow_list(1, as_of, *entries), B, "list-1")
+    given = allow_list(1, as_of, *entries)
+    return in_force_from(given, B, "list-1", before=None, wall_low_ms=0)
 
 
 STANDS: list[tuple[str, ListInForce | None, Word | None, Standing, int | None]] = [
@@ -65,17 +65,10 @@ def test_what_stands(
     assert (None if stands is None else stands.n - LEDGER_MS) == n
 
 
-def test_the_same_word_by_list_and_receipt_stays_asked_for() -> None:
-    stands = word_in_force("A1", in_force(100, 40), {"A1": word(PAID, 40)})
-    assert stands is not None
-    assert stands.asked
-
-
 def test_a_list_entry_carries_that_it_was_cut_for_arrears() -> None:
     stands = word_in_force("A1", in_force(100, 40, cut=True), {})
     assert stands is not None
     assert stands.cut
-    assert not stands.asked
 
 
 UNLISTED = word_in_force("A1", in_force(100), {})
@@ -221,3 +214,22 @@ def test_a_list_moves_no_grant_that_is_newer_than_itself(ledger: Ledger) -> None
             if lost and isinstance(document, AllowList):
                 assert stood is not None
                 assert stood[1] <= document.as_of
+
+
+def test_a_list_that_comes_stale_grants_and_unlists_nobody() -> None:
+    world = World(M1, M2, meter(3))
+    world.pays(1, 100)
+    stale_ms = world.now.wall_low_ms - 1
+    assert world.gets(allow_list(1, 500, entry(2, 400), stale_after=stale_ms)) == "ACCEPTED"
+    assert told_as(world) == ("PAID", "PAID", "NONE"), "no list that was fresh has spoken yet"
+    world.lists(600, entry(1, 100), entry(2, 400))
+    assert world.gets(allow_list(9, 700, entry(3, 650), stale_after=stale_ms)) == "ACCEPTED"
+    assert told_as(world) == ("PAID", "PAID", "PAID"), "it adds, and takes nobody off"
+    world.lists(800, entry(3, 650))
+    assert told_as(world) == ("NONE", "NONE", "PAID")
+    assert world.gets(allow_list(20, 900, stale_after=stale_ms)) == "ACCEPTED"
+    assert world.pays(1, 750) == "OLDER_THAN_STANDING", "the last fresh list stands"
+
+
+def told_as(world: World) -> tuple[Standing, ...]:
+    return tuple(world.standing(account) for account in ("A1", "A2", "A3"))

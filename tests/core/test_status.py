@@ -14,7 +14,8 @@ from gateway.core.fact import (
     TagKind,
     Why,
 )
-from gateway.core.image import Instant, observe
+from gateway.core.image import observe
+from gateway.core.kept import Instant
 from gateway.core.model import BusId, Limits, Serial, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.standing import Standing
@@ -64,6 +65,7 @@ def test_the_counts() -> None:
     world.reads("M1", OPEN)
     world.reads("M2", OPEN)
     world.reads("M3", CLOSED)
+    assert status(world).waiting == 2
     world.tags(TagKind.HOLD, "M2")
     world.tags(TagKind.ISOLATE_DT, "T1")
     world.tags(TagKind.ISOLATE_FEEDER)
@@ -79,7 +81,7 @@ def test_the_counts() -> None:
         "UNKNOWN": 1,
     }
     assert [one.meter for one in said.dark] == ["M1", "M2", "M4"]
-    assert said.waiting == 2
+    assert said.waiting == 0, "the promise is for unheld consumers"
     assert (said.holds, said.isolations) == (1, 2)
     assert (said.records, said.acked_through, said.outbox) == (9, 3, 6)
     assert said.refusals == {"GARBAGE": 1}

@@ -34,7 +34,8 @@ from gateway.core.fact import (
     record_of,
     store,
 )
-from gateway.core.image import Image, Instant, Kept, apply, observe, restored
+from gateway.core.image import Image, apply, observe, restored
+from gateway.core.kept import Instant, Kept
 from gateway.core.model import (
     Account,
     DtId,
@@ -326,11 +327,11 @@ class World:
         """The account's standing."""
         return standing_of(self.image.word(account))
 
-    def standings(self) -> Mapping[str, tuple[Standing, int, str, bool, bool] | None]:
+    def standings(self) -> Mapping[str, tuple[Standing, int, str, bool] | None]:
         """What stands about each account of the roster, without what tells how it came."""
         words = {account: self.image.word(account) for account in sorted(self.image.by_account)}
         return {
-            account: word and (word.standing, word.n, word.meter, word.asked, word.cut)
+            account: word and (word.standing, word.n, word.meter, word.cut)
             for account, word in words.items()
         }
 

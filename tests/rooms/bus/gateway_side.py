@@ -10,7 +10,8 @@ from gateway.bus.profile import Profile, load_profiles
 from gateway.bus.room import Buses, BusSettings
 from gateway.core.documents import Site
 from gateway.core.fact import Answer, Claim, CloseCommand, Event
-from gateway.core.image import Image, Instant, Kept, Tag, restored
+from gateway.core.image import Image, restored
+from gateway.core.kept import Instant, Kept, Tag
 from gateway.core.model import Digest, GatewayId, Meter, Station
 from gateway.core.standing import Standing, Word
 from gateway.host.clock import HostClock, boot_id
@@ -54,9 +55,10 @@ class Collected:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 self._came.clear()
-                for event in self.events:
-                    if isinstance(event, kind) and (wanted is None or wanted(event)):
-                        return event
+                of_kind = (event for event in self.events if isinstance(event, kind))
+                found = next((e for e in of_kind if wanted is None or wanted(e)), None)
+                if found is not None:
+                    return found
                 await self._came.wait()
 
 
@@ -77,7 +79,7 @@ def paid_image(meters: tuple[Meter, ...], profiles: Mapping[str, Profile]) -> Im
     )
     words = {
         meter.account: Word(
-            standing=Standing.PAID, n=1, meter=meter.serial, digest=Digest("0" * 64), asked=True
+            standing=Standing.PAID, n=1, meter=meter.serial, digest=Digest("0" * 64), cut=True
         )
         for meter in meters
     }

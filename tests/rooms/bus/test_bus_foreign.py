@@ -86,26 +86,18 @@ async def test_a_pymodbus_meter_and_relay_board_are_read_and_closed() -> None:
 
     number = list(struct.unpack(">2H", struct.pack(">I", int(SDM.serial))))
     nothing = [SimData(0, values=[0], datatype=DataType.REGISTERS)]
+    no_bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
     meter = SimDevice(
         3,
         (
-            [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
-            [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
+            no_bits,
+            no_bits,
             [SimData(0xFC00, values=number, datatype=DataType.REGISTERS)],
             [SimData(0, values=[0] * 8, datatype=DataType.REGISTERS)],
         ),
         action=meter_acts,
     )
-    board = SimDevice(
-        40,
-        (
-            [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
-            [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
-            nothing,
-            nothing,
-        ),
-        action=board_acts,
-    )
+    board = SimDevice(40, (no_bits, no_bits, nothing, nothing), action=board_acts)
     server = ModbusSerialServer(
         [meter, board], port=bridge.far_path, baudrate=9600, ignore_missing_devices=True
     )
