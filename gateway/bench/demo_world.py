@@ -34,6 +34,8 @@ BOARD_UNIT = 40
 DAY_MS = 86_400_000
 RESTART_S = 0.3
 """What the service manager waits before it starts a daemon that has died."""
+FOREIGN_TYPE = MeterType.DDS238_2_ZN_SR
+"""The meters that another maker's Modbus can run instead of the simulated ones."""
 ACREL_PROFILE = "acrel-ddsy1352-town"
 OBSERVED_BRIEFLY = Pacing(first_alone_ms=2_000, gap_ms=1_000)
 """Pacing as by default, only shorter, so that the demo is."""

@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -175,7 +176,7 @@ class Village:
         waits: dict[str, list[float]] = {kind: [] for kind in MeterType}
         for home in self._homes[::EVERY]:
             await self._submit(self._papers.receipt(home, wall_ms()))
-            await self._until(lambda s, h=home: all(d.meter != h.serial for d in s.dark))  # type: ignore[misc]
+            await self._until(partial(_is_lit, home))
         records = await self._records()
         accepted = {
             r.body.account: r.mono_ms for r in records if isinstance(r.body, ReceiptAccepted)
@@ -232,7 +233,7 @@ class Village:
             found += [read_record(bytes(line.record)) for line in lines]
         return found
 
-    async def _until(self, happened) -> None:  # type: ignore[no-untyped-def]
+    async def _until(self, happened: Callable[[Status], bool]) -> None:
         while True:
             with contextlib.suppress(OSError):
                 if happened(await self._status()):
@@ -256,6 +257,10 @@ async def running_village() -> AsyncIterator[Village]:
                 yield village
             finally:
                 village.stop()
+
+
+def _is_lit(home: Home, status: Status) -> bool:
+    return all(meter.meter != home.serial for meter in status.dark)
 
 
 def _home(unit: int) -> Home:
