@@ -91,7 +91,7 @@ def test_a_receipt(desk: Desk) -> None:
     raw = (desk / "out").read_bytes()
     assert (made["size"], made["digest"]) == (
         len(raw),
-        verify(raw, FIELD_DOCUMENTS, desk.root).digest,
+        verify(raw, FIELD_DOCUMENTS, desk.root()).digest,
     )
     assert made["signed_by"] == "receipt-1"
 
