@@ -2,7 +2,8 @@
 
 Owns the order of the steps and the proof that the switch has closed (design: identity, state,
 `may_write`, one write, settle, read back twice, second sign). Must never decide whether a switch
-may be closed: `reconnection.may_write` is asked directly before every write, with the newest image.
+may be closed: `reconnection.may_write` is asked directly before every write, with the newest image,
+and again when the line is free for it.
 
 A write acknowledged is not a reconnection, and a write without an answer is not a failure: only
 what is read afterwards counts (rules B4, B6, B8).
@@ -29,7 +30,7 @@ from gateway.bus.reading import (
     state_of,
     state_read,
 )
-from gateway.bus.rtu import Failure, Fault, Reply
+from gateway.bus.rtu import Failure, Fault, MayGo, Reply, unconditionally
 from gateway.core.fact import CloseCommand, CloseReport, Outcome, Why
 from gateway.core.image import Image
 from gateway.core.model import Meter, Reading, Serial, SupplyState
@@ -62,9 +63,17 @@ class Ask(Protocol):
     """How a request reaches the line."""
 
     async def __call__(
-        self, meter: Meter, profile: Profile, request: Request, priority: Priority
+        self,
+        meter: Meter,
+        profile: Profile,
+        request: Request,
+        priority: Priority,
+        may_go: MayGo = unconditionally,
     ) -> Reply | Fault:
-        """One exchange in its turn. A caller that is cancelled does not disturb the line."""
+        """One exchange in its turn, if it may go by then.
+
+        A caller that is cancelled does not disturb the line.
+        """
 
 
 class Closing:
@@ -108,12 +117,12 @@ class Closing:
             if self._touched and reading.state in NO_LONGER_OPEN and self._is_the_meter(reading):
                 report = await self._read_back()
                 return report or self._report(Outcome.UNKNOWN, why=Why.READS_DISAGREE)
-            verdict = may_write(self._meter, reading, self._image(), self._clock.now())
+            verdict = self._rule(reading)
             if verdict is not Verdict.PERMIT:
                 return self._report(Outcome.REFUSED, verdict=verdict)
             if self._writes >= self._command.writes_max:
                 return self._report(Outcome.FAILED, why=Why.STILL_OPEN)
-            report = await self._write_once()
+            report = await self._write_once(reading)
             if report is not None:
                 return report
 
@@ -127,9 +136,14 @@ class Closing:
     def _is_the_meter(self, reading: Reading) -> bool:
         return self._profile.identity is None or reading.serial == self._meter.serial
 
-    async def _write_once(self) -> CloseReport | None:
-        """One write and what it led to; None where the switch is open and may be tried again."""
-        fault = await self._write()
+    def _rule(self, reading: Reading) -> Verdict:
+        return may_write(self._meter, reading, self._image(), self._clock.now())
+
+    async def _write_once(self, reading: Reading) -> CloseReport | None:
+        """One write and what it led to; None where all is to be looked at again."""
+        fault = await self._write(lambda: self._rule(reading) is Verdict.PERMIT)
+        if fault is not None and fault.failure is Failure.WITHHELD:
+            return None
         await self._settle()
         report = await self._read_back()
         if report is not None:
@@ -142,16 +156,17 @@ class Closing:
             return self._report(Outcome.FAILED, why=Why.STILL_OPEN)
         return None
 
-    async def _write(self) -> Fault | None:
+    async def _write(self, may_go: MayGo) -> Fault | None:
         touched, self._touched = self._touched, True
         self._writes += 1
         for at, write in enumerate(close_writes(self._profile, self._meter)):
-            answer = await self._ask(self._meter, self._profile, write, Priority.CLOSE)
+            answer = await self._ask(self._meter, self._profile, write, Priority.CLOSE, may_go)
             if answer.sent_ms is None and at == 0:
                 self._touched = touched
                 self._writes -= 1
                 assert isinstance(answer, Fault)
-                raise _Unanswered(answer)
+                if answer.failure is not Failure.WITHHELD:
+                    raise _Unanswered(answer)
             self._written_ms = answer.sent_ms or self._written_ms
             if isinstance(answer, Fault):
                 return answer
@@ -283,7 +298,7 @@ class _Unanswered(Exception):  # noqa: N818 - the world's silence, not an error 
 
 def _why(failure: Failure) -> Why:
     match failure:
-        case Failure.NO_ANSWER | Failure.GARBLED | Failure.MISMATCHED:
+        case Failure.NO_ANSWER | Failure.GARBLED | Failure.MISMATCHED | Failure.WITHHELD:
             return Why.NO_ANSWER
         case Failure.EXCEPTION:
             return Why.EXCEPTION

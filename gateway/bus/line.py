@@ -21,7 +21,16 @@ from gateway.bus.polling import Polling
 from gateway.bus.port import BusSettings, SerialPort
 from gateway.bus.profile import Profile
 from gateway.bus.reading import close_writes
-from gateway.bus.rtu import Counters, Failure, Fault, Master, Reply, Timing
+from gateway.bus.rtu import (
+    Counters,
+    Failure,
+    Fault,
+    Master,
+    MayGo,
+    Reply,
+    Timing,
+    unconditionally,
+)
 from gateway.core.fact import BusSeen, CloseCommand, CloseReport, Outcome
 from gateway.core.image import Image
 from gateway.core.model import BusId, Meter
@@ -43,6 +52,7 @@ WAKE: Final = -1
 class _Order:
     request: Request
     timing: Timing
+    may_go: MayGo
     answer: "asyncio.Future[Reply | Fault]"
 
 
@@ -89,8 +99,8 @@ class Line:
         self._units = frozenset(
             unit for meter in meters for unit in (meter.unit, meter.switch_unit) if unit is not None
         )
-        known = [meter for meter in meters if meter.profile in self._profiles]
-        self._polling.take([(meter, self._profiles[meter.profile]) for meter in known])
+        profiles = ((meter, self._profile_of(meter)) for meter in meters)
+        self._polling.take([(meter, found) for meter, found in profiles if found is not None])
 
     def close_switch(self, command: CloseCommand) -> None:
         """Queue one close; the same one again changes nothing."""
@@ -109,16 +119,20 @@ class Line:
                 group.create_task(self._close(await self._commands.get()))
 
     async def ask(
-        self, meter: Meter, profile: Profile, request: Request, priority: Priority
+        self,
+        meter: Meter,
+        profile: Profile,
+        request: Request,
+        priority: Priority,
+        may_go: MayGo = unconditionally,
     ) -> Reply | Fault:
         """One exchange in its turn; at once BUS_DOWN while the port is not open."""
         assert isinstance(request, Read) or request in close_writes(profile, meter)
         if self._down:
             return Fault(failure=Failure.BUS_DOWN, detail=self._down)
         answer: asyncio.Future[Reply | Fault] = asyncio.get_running_loop().create_future()
-        self._jobs.put_nowait(
-            _Job(priority, next(self._places), _Order(request, profile.timing, answer))
-        )
+        order = _Order(request, profile.timing, may_go, answer)
+        self._jobs.put_nowait(_Job(priority, next(self._places), order))
         return await answer
 
     async def _close(self, command: CloseCommand) -> None:
@@ -133,13 +147,21 @@ class Line:
             self._polling.closing(command.meter.serial, begins=False)
 
     async def _closed(self, command: CloseCommand) -> CloseReport:
-        profile = self._profiles.get(command.meter.profile)
+        profile = self._profile_of(command.meter)
         if profile is None:
             return unasked(command, Outcome.REFUSED, verdict=Verdict.SWITCH_UNPROVEN)
         closing = Closing(
             command, profile, ask=self.ask, image=self._newest_image, clock=self._clock
         )
         return await closing.run()
+
+    def _profile_of(self, meter: Meter) -> Profile | None:
+        # The site in force was checked against the profiles of its day, not against today's.
+        profile = self._profiles.get(meter.profile)
+        if profile is None or not profile.ability.needs_switch_unit:
+            return profile
+        addressed = meter.switch_unit is not None and meter.switch_channel is not None
+        return profile if addressed else None
 
     def _newest_image(self) -> Image:
         assert self._image is not None, "the engine shows before it commands"
@@ -192,7 +214,7 @@ class Line:
             if order.answer.done():
                 continue  # whoever asked has gone, and nothing was sent yet
             await self._probe_echo(master, job.priority)
-            outcome = await master.exchange(order.request, order.timing)
+            outcome = await master.exchange(order.request, order.timing, order.may_go)
             if not order.answer.done():
                 order.answer.set_result(outcome)
             self._note_echo(master.echo)

@@ -9,6 +9,7 @@ twice is parked and asked with growing back-off, when nobody else is due.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -63,10 +64,6 @@ class Target:
     misses: int = 0
     asked: bool = False
     measured: Quantities = NOTHING
-    closings: int = 0
-    """How many closes of it are under way."""
-    closed_count: int = 0
-    """How many have ended: a reading from before or during one is not posted after it."""
 
     @property
     def parked(self) -> bool:
@@ -93,6 +90,11 @@ class Polling:
         self._inbox = inbox
         self._clock = clock
         self._targets: dict[str, Target] = {}
+        # By meter, for its place in the round may change while one is under way.
+        self._closings = Counter[str]()
+        """How many closes of it are under way."""
+        self._closed = Counter[str]()
+        """How many have ended: a reading from before or during one is not posted after it."""
         self._changed = asyncio.Event()
         self._free_s = float("-inf")
 
@@ -118,12 +120,11 @@ class Polling:
 
     def closing(self, serial: str, *, begins: bool) -> None:
         """A close of this meter begins or has ended: meanwhile it is not polled."""
+        self._closings[serial] += 1 if begins else -1
+        self._closed[serial] += not begins
         target = self._targets.get(serial)
-        if target is None:
-            return
-        target.closings += 1 if begins else -1
-        target.closed_count += not begins
-        target.due_s = asyncio.get_running_loop().time() + WAITING_S
+        if target is not None:
+            target.due_s = asyncio.get_running_loop().time() + WAITING_S
         self._changed.set()
 
     async def run(self) -> None:
@@ -144,7 +145,7 @@ class Polling:
             self._free_s = loop.time() + REST * took_s
 
     def _next(self) -> Target | None:
-        free = (target for target in self._targets.values() if not target.closings)
+        free = (one for serial, one in self._targets.items() if not self._closings[serial])
         return min(free, key=self._order, default=None)
 
     @staticmethod
@@ -166,7 +167,7 @@ class Polling:
         meter, profile = target.meter, target.profile
         # A type that shows neither state nor values gives at least a sign of life.
         request = state_read(profile, meter) or identity_read(profile, meter)
-        closed_count = target.closed_count
+        closed = self._closed[meter.serial]
         answer = None if request is None else await self._asked(target, request)
         if isinstance(answer, Fault) and answer.failure is Failure.BUS_DOWN:
             return
@@ -180,7 +181,7 @@ class Polling:
             state = state_of(profile, answer.values[0])
         mono_ms = self._clock.now().mono_ms
         await self._measure(target)
-        if target.closings or target.closed_count != closed_count:
+        if self._closings[meter.serial] or self._closed[meter.serial] != closed:
             return
         waits = state is not SupplyState.CONNECTED and state_read(profile, meter) is not None
         target.due_s = asyncio.get_running_loop().time() + (WAITING_S if waits else CONNECTED_S)
@@ -189,7 +190,7 @@ class Polling:
 
     async def _measure(self, target: Target) -> None:
         now_s = asyncio.get_running_loop().time()
-        if now_s < target.measure_due_s or target.closings:
+        if now_s < target.measure_due_s or self._closings[target.meter.serial]:
             return
         target.measure_due_s = now_s + MEASURED_S
         measured = NOTHING

@@ -18,6 +18,8 @@ import serial
 from gateway.core.model import IdText, Value
 
 READ_BYTES: Final = 4096
+HEARD_MAX_BYTES: Final = 4096
+"""What came and nobody took; more than any answer has. Of more, the newest is kept."""
 REASONS: Final = {
     errno.ENOENT: "it does not exist: plug the adapter in, or name another port",
     errno.EACCES: "this user may not open it: add the user to the group that owns it",
@@ -128,6 +130,7 @@ class SerialPort:
                 self._fail(OSError("the port hung up"))
                 return
             self._heard += chunk
+            del self._heard[:-HEARD_MAX_BYTES]
 
     def _fail(self, error: OSError) -> None:
         self._error = error

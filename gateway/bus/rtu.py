@@ -10,6 +10,7 @@ Time for waiting is the event loop's, so that a loop in virtual time runs this f
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Protocol
@@ -37,6 +38,8 @@ BABBLE_MAX_S: Final = 1.0
 """A line on which somebody talks without end is given up after this."""
 HEARD_MAX_BYTES: Final = 1024
 SHORT_SILENCE_S: Final = 0.00175
+MayGo = Callable[[], bool]
+"""Asked when the line is free, directly before the first byte goes out."""
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
@@ -62,6 +65,8 @@ class Failure(StrEnum):
     """A good frame that is not the answer to this request."""
     EXCEPTION = "EXCEPTION"
     BUS_DOWN = "BUS_DOWN"
+    WITHHELD = "WITHHELD"
+    """It was not to be sent any more when its turn came."""
 
 
 class Reply(Value):
@@ -106,6 +111,11 @@ class Stream(Protocol):
         """Throw away what has come; how many bytes that was."""
 
 
+def unconditionally() -> bool:
+    """What is only asked for may always go out."""
+    return True
+
+
 class Master:
     """The only speaker of one line. Callers take turns: one exchange at a time."""
 
@@ -123,7 +133,9 @@ class Master:
         self._quiet_until_s = float("-inf")
         self._late_expected = False
 
-    async def exchange(self, request: Request, timing: Timing) -> Reply | Fault:
+    async def exchange(
+        self, request: Request, timing: Timing, may_go: MayGo = unconditionally
+    ) -> Reply | Fault:
         """Send one request once and wait for its answer.
 
         Cancelled in the midst, the master keeps the line quiet until the answer cannot come any
@@ -133,6 +145,8 @@ class Master:
         try:
             if not await self._silent(timing.gap_ms / 1000):
                 return Fault(failure=Failure.GARBLED, detail="the line is never silent")
+            if not may_go():
+                return Fault(failure=Failure.WITHHELD)
             frame = encode(request)
             ends_s = self._send(frame)
             sent_ms = self._clock.now().mono_ms

@@ -8,10 +8,10 @@ import msgspec
 
 from gateway.bus.profile import load_profiles
 from gateway.bus.room import Buses, BusSettings
-from gateway.core.fact import CloseReport, Outcome, Why
+from gateway.core.fact import CloseReport, MeterSeen, Outcome, Why
 from gateway.core.model import SupplyState
 from gateway.host.clock import HostClock, boot_id
-from tests.rooms.bus.gateway_side import Collected, command, paid_image, running
+from tests.rooms.bus.gateway_side import Collected, command, held, paid_image, running
 from tests.rooms.bus.small_town import ACREL, COIL_ON, DDS, FORCE_CLOSED, RELAY_ON, SDM, town
 from tests.rooms.bus.wire import Behaviour, OtherEnd, Slave, Speech, framed, slaves
 
@@ -157,6 +157,24 @@ async def test_closes_of_several_meters_each_end_once(tmp_path: Path) -> None:
             assert (await it.ended(at)).outcome is Outcome.CLOSED_VERIFIED
         writes = [*it.acrel.writes, *it.dds.writes, *it.board.writes]
         assert writes == [FORCE_CLOSED, RELAY_ON, COIL_ON]
+
+
+async def test_a_hold_placed_while_the_write_waits_for_the_line_stops_it(tmp_path: Path) -> None:
+    other = msgspec.structs.replace(DDS, account="1004", serial="H2", unit=4)
+    async with town(tmp_path, DDS, other) as it:
+        it.units[4] = Slave({3: {0x0C: 2310, 0x0D: 0, 0x1A: 1}}, delay_s=0.1)
+        await it.inbox.first(MeterSeen, lambda one: one.serial == "H2")
+        # Both states are asked for before either is answered, so the write of the first has its
+        # turn after the state of the second.
+        it.buses.close_switch(command(DDS, close=1))
+        it.buses.close_switch(command(other, close=2))
+        begun = len(it.end.requests)
+        await it.end.requested(lambda _: [r[0] for r in it.end.requests[begun:]] == [2, 4])
+        it.buses.show(held(it.image, DDS.serial))
+        report = await it.ended(1)
+        assert (report.outcome, report.verdict) == (Outcome.REFUSED, "METER_HELD")
+        assert report.writes == 0
+        assert it.dds.writes == []
 
 
 async def test_a_missing_port_fails_the_close_at_once(tmp_path: Path) -> None:

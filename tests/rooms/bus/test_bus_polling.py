@@ -171,6 +171,36 @@ async def test_a_close_goes_before_polls_that_wait() -> None:
     end.close()
 
 
+async def test_a_meter_whose_entry_changes_during_its_close_is_polled_afterwards() -> None:
+    # Once the end was counted where the beginning was not, and it was never read again.
+    slave = opened()
+    slave.delay_s = 0.02
+    end, inbox = OtherEnd(slaves({1: slave})), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1),), PROFILES))
+        buses.close_switch(command(dds(1)))
+        await end.requested(lambda request: request[1] == 16)
+        moved = msgspec.structs.replace(dds(1), phase="L2")
+        buses.show(paid_image((moved,), PROFILES))
+        await inbox.first(CloseReport)
+        before = len(inbox.events)
+        await inbox.first(MeterSeen, lambda one: one in inbox.events[before:])
+    end.close()
+
+
+async def test_a_meter_without_the_address_that_its_type_needs_by_now_stops_nobody() -> None:
+    # A site document in force stays so when a profile is changed: it is not checked again.
+    orphan = msgspec.structs.replace(dds(2), profile="sdm230-relay8")
+    end, inbox = OtherEnd(slaves({1: opened()})), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1), orphan), PROFILES))
+        buses.close_switch(command(orphan, resumed=True))
+        report = await inbox.first(CloseReport)
+        assert (report.outcome, report.verdict) == (Outcome.REFUSED, "SWITCH_UNPROVEN")
+        await _seen(inbox, "H1")
+    end.close()
+
+
 async def test_a_caller_that_is_cancelled_leaves_the_line_usable() -> None:
     units = {1: opened(), 2: opened()}
     units[1].delay_s = 0.05

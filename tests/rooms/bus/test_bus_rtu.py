@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from gateway.bus.frame import Function, Read, Write
-from gateway.bus.port import BusSettings, SerialPort
+from gateway.bus.port import HEARD_MAX_BYTES, BusSettings, SerialPort
 from gateway.bus.rtu import Counters, Failure, Fault, Master, Reply, Timing
 from gateway.host.clock import HostClock, boot_id
 from tests.rooms.bus.wire import Behaviour, OtherEnd, Slave, framed, slaves, words
@@ -147,6 +148,22 @@ async def test_a_line_that_is_never_silent_is_given_up() -> None:
         assert isinstance(outcome, Fault)
         assert outcome.sent_ms is None
         assert it.end.requests == []
+
+
+async def test_a_babbling_line_that_nobody_reads_does_not_fill_the_memory() -> None:
+    end = OtherEnd(lambda _: [])
+    port = SerialPort.open(BusSettings(name="A", port=end.path), lambda: None)
+    babble, heard = b"\x55" * 100_000 + GOOD, b""
+    while babble:
+        with contextlib.suppress(BlockingIOError):
+            babble = babble[os.write(end.fd, babble) :]
+        await asyncio.sleep(0)
+    while not heard.endswith(GOOD):
+        chunk = await port.receive(asyncio.get_running_loop().time() + 1)
+        assert len(chunk) <= HEARD_MAX_BYTES
+        heard += chunk
+    port.close()
+    end.close()
 
 
 async def test_on_an_echoing_line_the_echo_is_no_answer() -> None:
