@@ -77,7 +77,8 @@ class HeadEnd:
         self._dialler = Dialler(settings, role)
         self._image: Image | None = None
         self._changed = asyncio.Event()
-        self._head_end_away = False
+        self._head_end_online: bool | None = None
+        """What the head end said of itself; None: nothing yet."""
         self._broker_seen: BrokerSeen | None = None
         self._said: tuple[object, ...] | None = None
         self._said_at_s = -math.inf
@@ -149,7 +150,7 @@ class HeadEnd:
         if self._overdue(session):
             log.info("nothing acknowledged after record %d; sending again", image.acked_through)
             outbox.count_as_lost()
-        while outbox.ready and not self._head_end_away and not session.lost.done():
+        while outbox.ready and self._head_end_online is not False and not session.lost.done():
             previous = outbox.sent
             chain = await self._records.chain_at(previous)
             stored = await self._records.records_after(previous, RECORDS_MAX)
@@ -166,7 +167,7 @@ class HeadEnd:
 
     def _resend_at_s(self, session: Session) -> float | None:
         # What the broker has not even confirmed is still on its way, and TCP sees to it.
-        if self._head_end_away or session.unconfirmed:
+        if self._head_end_online is False or session.unconfirmed:
             return None
         return self._outbox.deadline_s
 
@@ -204,9 +205,10 @@ class HeadEnd:
             session.acknowledge(message)
             return
         if isinstance(event, HeadEndSeen):
-            if self._head_end_away and event.online:
+            # What was sent while nobody was there reached nobody.
+            if event.online and (self._head_end_online is False or self._outbox.in_vain):
                 self._outbox.begin_again()
-            self._head_end_away = not event.online
+            self._head_end_online = event.online
             self._changed.set()
         self._intake.message(event, message, session)
 

@@ -37,6 +37,8 @@ class Outbox:
         self._acked = 0
         self.sent = 0
         """The last record sent since the window was last set back."""
+        self.in_vain = False
+        """Whether what was sent counted as lost, and nothing has been acknowledged since."""
         self.deadline_s: float | None = None
         """When what is under way counts as lost; None while nothing is."""
 
@@ -73,6 +75,7 @@ class Outbox:
         """The deadline passed without progress: ask with one batch, and more patiently."""
         self._set_back()
         self._window = 1
+        self.in_vain = True
         self._resend_s = min(self._resend_s * 2, self._limits.resend_max_s)
 
     def _set_back(self) -> None:
@@ -82,4 +85,5 @@ class Outbox:
 
     def _full_speed(self) -> None:
         self._window = self._limits.batches_max
+        self.in_vain = False
         self._resend_s = self._limits.resend_first_s

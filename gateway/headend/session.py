@@ -32,7 +32,7 @@ PERMANENT = frozenset(
 _Answer = TypeVar("_Answer")
 
 
-class BrokerSettings(Value):
+class BrokerSettings(Value, forbid_unknown_fields=True):
     """Where the broker is, and as whom to speak to it."""
 
     host: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]

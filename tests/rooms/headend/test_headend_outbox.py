@@ -61,8 +61,10 @@ def test_progress_opens_the_whole_window_again() -> None:
     outbox.note(1000, 0, 0.0)
     send(outbox, 0.0)
     outbox.count_as_lost()
+    assert outbox.in_vain
     send(outbox, 5.0)
     outbox.note(1000, 10, 6.0)
+    assert not outbox.in_vain
     assert send(outbox, 6.0) == [20, 30, 40]
     assert outbox.deadline_s == 11.0
 

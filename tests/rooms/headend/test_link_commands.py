@@ -50,8 +50,8 @@ async def test_publish_hands_a_document_to_one_gateway(tmp_path: Path) -> None:
     [
         (["--broker", "here:many"], 2, "give HOST:PORT"),
         (["--broker", "host:0"], 2, "give HOST:PORT"),
-        (["--gateway", "gw/1"], 2, "malformed"),
-        (["--root", "a//b"], 2, "malformed"),
+        (["--gateway", "gw/1"], 2, "1 to 32 letters"),
+        (["--topic-root", "a//b"], 2, "--topic-root is malformed"),
         (["--broker", f"{LOOPBACK}:{free_port()}"], 1, "cannot be reached: Connection refused"),
     ],
 )
