@@ -117,11 +117,16 @@ async def _until_stopped(
 
 
 async def _keep_going(name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    this = asyncio.current_task()
+    assert this is not None
     while True:
         try:
             await work()
         except Exception:
-            logger.exception("the %s room failed and starts again in %s s", name, ROOM_RESTART_S)
+            logger.exception("the %s room failed", name)
+        # What fails while it is being cancelled raises that instead: it must end all the same.
+        if this.cancelling():
+            return
         await asyncio.sleep(ROOM_RESTART_S)
 
 

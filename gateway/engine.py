@@ -5,6 +5,7 @@ Must never wait for a wire, decide a closing (core does) or open a file or socke
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import assert_never
@@ -52,6 +53,8 @@ from gateway.core.model import Now
 from gateway.core.plan import plan
 from gateway.core.signature import FIELD_DOCUMENTS, verify
 from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Loaded, Reply, Room
+
+logger = logging.getLogger(__name__)
 
 INBOX_MAX = 4_096
 EVENTS_A_TICK_MAX = 256
@@ -269,6 +272,9 @@ class Engine:
         if admission.unwritten:
             unwritten = draft.image.unwritten_refusals + 1
             draft.image = msgspec.structs.replace(draft.image, unwritten_refusals=unwritten)
+        if admission.body is not None:  # bounded as the records are, whoever floods the doors
+            what = "claim" if verified is None else verified.type
+            logger.info("%s: %s", what, admission.answer.word)
         return admission.answer
 
     async def _acknowledged(self, claim: AckClaim, draft: _Draft) -> Answer:

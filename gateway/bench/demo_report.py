@@ -10,7 +10,6 @@ from statistics import median
 from gateway.bench.demo_world import CUT, PAYS, Home, Part
 from gateway.core.fact import (
     CloseEnded,
-    CloseIntended,
     ListInstalled,
     Outcome,
     ReceiptAccepted,
@@ -19,9 +18,11 @@ from gateway.core.fact import (
     SupplyChanged,
 )
 from gateway.core.image import DONE
+from gateway.core.journeys import journeys_of
 from gateway.core.model import SupplyState, Value
 from gateway.core.reconnection import Verdict
 from gateway.core.status import Status
+from gateway.core.waiting import elapsed_ms
 
 PROMISE_MS = 1_200_000
 FORGED = "BAD_SIGNATURE"
@@ -97,31 +98,24 @@ class Figures(Value):
 
 
 def timeline_of(home: Home, records: list[Record]) -> Timeline:
-    """How a home came back, from the journal alone."""
-    proof = next(record for record in records if _proves(record, home))
-    ended = next(record for record in records if _settles(record, home))
-    decided = next(
-        record
-        for record in records
-        if isinstance(record.body, CloseIntended) and record.body.account == home.account
+    """How a home came back, from the journal alone. It has come back."""
+    ended = journeys_of(records).ended
+    journey = next(
+        journey for journey in ended if journey.account == home.account and journey.outcome in DONE
     )
-    body = ended.body
-    assert isinstance(body, CloseEnded)
-    instants = {
-        "decided": decided.mono_ms,
-        "closed": body.written_ms,
-        "verified": body.verified_ms if body.verified_ms is not None else ended.mono_ms,
-    }
-    steps = tuple((name, ms - proof.mono_ms) for name, ms in instants.items() if ms is not None)
-    accepted = proof.body
-    assert isinstance(accepted, ReceiptAccepted | ListInstalled)
-    paid_at = accepted.paid_at if isinstance(accepted, ReceiptAccepted) else accepted.as_of
+    reason, received = journey.reason, journey.received
+    assert journey.outcome is not None
+    assert journey.paid_at is not None
+    assert journey.waited_ms is not None
+    assert reason is not None
+    assert received is not None
+    steps = tuple((name, elapsed_ms(received, instant)) for name, instant in journey.steps)
     return Timeline(
         account=home.account,
-        road=f"{accepted.road} {'receipt' if isinstance(accepted, ReceiptAccepted) else 'list'}",
-        outcome=body.outcome,
-        steps=(("paid", paid_at - proof.wall_ms), ("received", 0), *steps),
-        verified_ms=steps[-1][1],
+        road=f"{reason.road} {reason.paper.lower()}",
+        outcome=journey.outcome,
+        steps=(("paid", journey.paid_at - received.wall_ms), ("received", 0), *steps),
+        verified_ms=journey.waited_ms,
         promise_ms=PROMISE_MS,
     )
 

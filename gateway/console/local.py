@@ -6,10 +6,12 @@ the answer goes back when it is on disk.
 """
 
 import asyncio
-import logging
+import errno
+import os
+import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
 import msgspec
 
@@ -19,11 +21,11 @@ from gateway.core.signature import FIELD_DOCUMENTS, LENGTH_MAX
 from gateway.core.status import Status, status_of
 from gateway.ports import Clock, Inbox, Records
 
-logger = logging.getLogger(__name__)
-
 LINE_MAX = max(LENGTH_MAX[kind] for kind in FIELD_DOCUMENTS) + 64 * 1024
 """Bytes of one request: the largest document and room for the words around it."""
 RECORDS_BYTES_MAX = 1024 * 1024
+RECORD_NUMBER_MAX = 2**63 - 1
+"""What the journal can count to."""
 
 
 class AskStatus(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
@@ -33,7 +35,7 @@ class AskStatus(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
 class AskRecords(msgspec.Struct, frozen=True, tag_field="ask", tag="records"):
     """Records after a number, about 1 MiB of them at most."""
 
-    after: int = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=RECORD_NUMBER_MAX)] = 0
 
 
 class Submit(msgspec.Struct, frozen=True, tag_field="ask", tag="submit"):
@@ -86,23 +88,42 @@ class LocalSocket:
         self._image = image
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises `OSError` where the socket can not be made."""
-        self._path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_MAX)
-        self._path.chmod(0o600)
+        """Serve until cancelled. Raises `OSError` where the socket can not be made.
+
+        A socket that another daemon serves is left to it, and so is what is no socket.
+        """
+        await self._make_room()
+        server = await asyncio.start_unix_server(
+            self._serve, sock=_bound_privately(self._path), limit=LINE_MAX
+        )
         try:
-            await server.serve_forever()
+            await asyncio.Event().wait()
         finally:
+            # Not waited for: since Python 3.12 it closes only when the last caller has left.
+            server.close()
             for caller in self._callers:
                 caller.cancel()
             self._path.unlink(missing_ok=True)
+
+    async def _make_room(self) -> None:
+        try:
+            _, writer = await asyncio.open_unix_connection(self._path)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            if self._path.is_socket():
+                self._path.unlink()  # left by a daemon that was killed
+            return
+        writer.close()
+        raise OSError(errno.EADDRINUSE, "another daemon serves it", str(self._path))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._callers.add(task)
         task.add_done_callback(self._callers.discard)
-        with suppress(ConnectionError):
+        # Cancelled only by the end of the room; nobody waits for this task to hear of it.
+        with suppress(ConnectionError, asyncio.CancelledError):
             try:
                 while reply := await self._exchange(reader):
                     writer.write(msgspec.json.encode(reply) + b"\n")
@@ -162,6 +183,20 @@ class LocalSocket:
                 return
             else:
                 return
+
+
+def _bound_privately(path: Path) -> socket.socket:
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A mode set afterwards would come too late for whoever connects in between.
+    before = os.umask(0o177)
+    try:
+        bound.bind(str(path))
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
 
 
 class LocalClient:

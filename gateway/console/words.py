@@ -97,6 +97,11 @@ def status_lines(status: Status) -> Iterator[str]:
         f"waiting   {status.waiting} paid and dark, longest {duration(status.longest_wait_ms)} "
         f"of {duration(status.promise_ms)}"
     )
+    restored = status.restored
+    yield (
+        f"restored  {restored.total} since the journal began, {restored.within_promise} within "
+        f"the promise, {restored.late} late, longest {duration(restored.worst_ms)}"
+    )
     yield f"tags      {status.holds} holds, {status.isolations} isolations"
     yield f"records   {status.records}, {status.outbox} not yet at the head end"
     if status.refusals:
@@ -159,7 +164,7 @@ def _head_end(status: Status) -> str:
     if said is None:
         return f"{link}; the head end has not been heard"
     state = "online" if said.online else "DOWN"
-    return f"{link}; head end {state} since {duration(said.since_ms)}"
+    return f"{link}; head end {state} for {duration(said.since_ms)}"
 
 
 def _list(status: Status) -> str:

@@ -250,6 +250,8 @@ class CloseIntended(Tagged, tag="close_intended"):
     standing_digest: Digest
     received_ms: int | None = None
     """When the proof reached the feeder, on the boot clock of this boot; None: an earlier boot."""
+    received_wall_ms: int | None = None
+    """The same instant as the calendar then claimed. A close taken up again gives neither."""
 
 
 class CloseEnded(Tagged, tag="close_ended"):

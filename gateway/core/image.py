@@ -43,9 +43,10 @@ from gateway.core.kept import (
     Supply,
     Tag,
 )
-from gateway.core.model import Limits, Meter, Reading, Station, Value
+from gateway.core.model import Limits, Meter, Reading, Station, SupplyState, Value
 from gateway.core.signature import Root
 from gateway.core.standing import Standing, Word, in_force_from, word_in_force
+from gateway.core.waiting import at_ms, elapsed_ms, paid_and_dark_since, with_one_more
 
 MINUTE_MS = 60_000
 UNWRITTEN = "UNWRITTEN"
@@ -260,6 +261,7 @@ def _close_intended(image: Image, body: CloseIntended, at: Instant) -> Image:
         account=body.account,
         attempt=body.attempt,
         decided=at if before is None else before.decided,
+        waits_since=_waits_since(body, kept, at) if before is None else before.waits_since,
     )
     mark = CloseMark(serial=body.meter, dt=body.dt, boot=at.boot, mono_ms=at.mono_ms)
     return _keep(
@@ -275,13 +277,14 @@ def _close_ended(image: Image, body: CloseEnded, at: Instant) -> Image:
     closings = {s: closing for s, closing in kept.closings.items() if s != body.meter}
     setbacks = {s: setback for s, setback in kept.setbacks.items() if s != body.meter}
     closed = _within_the_hour(kept.closed, at)
-    asks = kept.asks
+    asks, restored = kept.asks, kept.restored
     if body.outcome in DONE:
         ask = asks.get(body.account)
         if ask is not None and ask.fulfilled is None:
             asks = {**asks, body.account: Ask(n=ask.n, fulfilled=at)}
         mark = CloseMark(serial=body.meter, dt=body.dt, boot=at.boot, mono_ms=at.mono_ms)
         closed = (*closed, mark)
+        restored = with_one_more(restored, _waited_ms(body, kept, at), image.limits.promise_ms)
     else:
         before = kept.setbacks.get(body.meter)
         count = 1 if before is None else before.count + 1
@@ -299,8 +302,27 @@ def _close_ended(image: Image, body: CloseEnded, at: Instant) -> Image:
         asks=asks,
         ended={**kept.ended, body.meter: body},
         forced=forced,
+        restored=restored,
     )
     return msgspec.structs.replace(after, in_flight=after.in_flight - {body.close})
+
+
+def _waits_since(body: CloseIntended, kept: Kept, at: Instant) -> Instant | None:
+    proof, supply = kept.proofs.get(body.account), kept.supply.get(body.meter)
+    if proof is None:
+        return None
+    open_since = None
+    if supply is not None and supply.state is not SupplyState.CONNECTED:
+        open_since = supply.since
+    return paid_and_dark_since(proof.received, open_since, at)
+
+
+def _waited_ms(body: CloseEnded, kept: Kept, at: Instant) -> int | None:
+    closing = kept.closings.get(body.meter)
+    if closing is None or closing.waits_since is None:
+        return None
+    until = at if body.verified_ms is None else at_ms(at, body.verified_ms)
+    return elapsed_ms(closing.waits_since, until)
 
 
 def _tagged(image: Image, body: TagPlaced | TagRemoved, tag: Tag | None) -> Image:

@@ -44,6 +44,8 @@ class Closing(Value):
     account: Account
     attempt: int
     decided: Instant
+    waits_since: Instant | None = None
+    """Since when its consumer had been paid and dark; None: no proof of payment was known."""
 
 
 class CloseMark(Value):
@@ -77,6 +79,15 @@ class Ask(Value):
     fulfilled: Instant | None = None
 
 
+class Restored(Value):
+    """Homes that closes of ours brought back since the journal began, and how long they waited."""
+
+    total: int = 0
+    within_promise: int = 0
+    late: int = 0
+    worst_ms: int = 0
+
+
 class Kept(Value):
     """What survives a restart. Mappings are never changed in place."""
 
@@ -99,6 +110,7 @@ class Kept(Value):
     setbacks: Mapping[str, Setback] = {}
     ended: Mapping[str, CloseEnded] = {}
     forced: tuple[str, ...] = ()
+    restored: Restored = Restored()
     refusals: Mapping[str, int] = {}
     wall_low_ms: int = 0
     """Of the last record: time was certainly not before this."""

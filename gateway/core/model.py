@@ -123,6 +123,8 @@ class Limits(Value):
     """Closed so many times within an hour and open again: RETRIPPED."""
     promise_ms: Annotated[int, msgspec.Meta(ge=60_000, le=86_400_000)] = 1_200_000
     """Supply is promised within this time of the proof of payment: 20 minutes."""
+    compensation_ms: Annotated[int, msgspec.Meta(ge=60_000, le=604_800_000)] = 7_200_000
+    """Supply not back within this time of a sufficient payment is compensated: two hours."""
 
 
 class ProfileAbility(Value):

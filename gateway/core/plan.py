@@ -7,11 +7,14 @@ consumer. Whether a switch may be closed is asked of `reconnection`, nowhere els
 
 from collections.abc import Iterator
 
+import msgspec
+
 from gateway.core.fact import CloseCommand, CloseEnded, CloseIntended, Outcome, Why, record_of
 from gateway.core.image import Image, apply
 from gateway.core.kept import Closing, Instant
 from gateway.core.model import Account, DtId, Meter, Now, Serial, Value
 from gateway.core.reconnection import Verdict, may_close
+from gateway.core.waiting import elapsed_ms, instant_of, paid_and_dark_since
 
 WRITES_MAX = 2
 """Writes for one close: a second only after the first brought no answer and a read said open."""
@@ -57,17 +60,14 @@ def waited_ms(meter: Meter, image: Image, now: Now) -> int:
     proof = image.kept.proofs.get(meter.account)
     if proof is None:
         return 0
-    supply = image.kept.supply.get(meter.serial)
-    paid_ms = age_ms(proof.received, now)
-    return paid_ms if supply is None else min(paid_ms, age_ms(supply.since, now))
+    supply, at = image.kept.supply.get(meter.serial), instant_of(now)
+    dark = None if supply is None else supply.since
+    return elapsed_ms(paid_and_dark_since(proof.received, dark, at), at)
 
 
 def age_ms(instant: Instant, now: Now) -> int:
     """Milliseconds since an instant, also one of an earlier boot."""
-    if instant.boot == now.boot:
-        return now.mono_ms - instant.mono_ms
-    # Another boot's clock says nothing here; the calendar's claim and this boot's age bound it.
-    return max(now.mono_ms, now.wall_ms - instant.wall_ms)
+    return elapsed_ms(instant, instant_of(now))
 
 
 def _waiting(image: Image, now: Now) -> Iterator[Meter]:
@@ -81,10 +81,11 @@ def _waiting(image: Image, now: Now) -> Iterator[Meter]:
 
 def _begun(meter: Meter, image: Image, now: Now) -> tuple[CloseIntended, tuple[CloseCommand, ...]]:
     close = image.kept.close_count + 1
-    proof = image.kept.proofs[meter.account]
-    same_boot = proof.received.boot == now.boot
-    body = _intent(
-        meter, close, 1, image, received_ms=proof.received.mono_ms if same_boot else None
+    received = image.kept.proofs[meter.account].received
+    body = msgspec.structs.replace(
+        _intent(meter, close, 1, image),
+        received_ms=received.mono_ms if received.boot == now.boot else None,
+        received_wall_ms=received.wall_ms,
     )
     command = CloseCommand(close=close, meter=meter, resumed=False, writes_max=WRITES_MAX)
     return body, (command,)
@@ -99,15 +100,13 @@ def _taken_up_again(
     if image.word(meter.account) is None:
         return _given_up(serial, closing, Verdict.NOT_PAID), ()
     attempt = closing.attempt + 1
-    body = _intent(meter, closing.close, attempt, image, received_ms=None)
+    body = _intent(meter, closing.close, attempt, image)
     writes_max = 1 if attempt < ATTEMPTS_MAX else 0
     command = CloseCommand(close=closing.close, meter=meter, resumed=True, writes_max=writes_max)
     return body, (command,)
 
 
-def _intent(
-    meter: Meter, close: int, attempt: int, image: Image, received_ms: int | None
-) -> CloseIntended:
+def _intent(meter: Meter, close: int, attempt: int, image: Image) -> CloseIntended:
     word = image.word(meter.account)
     assert word is not None
     return CloseIntended(
@@ -118,7 +117,6 @@ def _intent(
         attempt=attempt,
         standing_n=word.n,
         standing_digest=word.digest,
-        received_ms=received_ms,
     )
 
 

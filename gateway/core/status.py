@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gateway.core.fact import BrokerSeen, BusSeen, Outcome
 from gateway.core.image import Image
+from gateway.core.kept import Restored
 from gateway.core.model import Meter, Now, SupplyState, Value
 from gateway.core.plan import age_ms, waited_ms
 from gateway.core.reconnection import Verdict, may_close
@@ -84,6 +85,8 @@ class Status(Value):
     longest_wait_ms: int
     promise_ms: int
     promise_broken: int
+    compensation_ms: int
+    restored: Restored
     dark: tuple[MeterStatus, ...]
     holds: int
     isolations: int
@@ -124,6 +127,8 @@ def status_of(image: Image, now: Now) -> Status:
         longest_wait_ms=max((meter.waited_ms for meter in waiting), default=0),
         promise_ms=promise_ms,
         promise_broken=sum(meter.waited_ms > promise_ms for meter in waiting),
+        compensation_ms=image.limits.compensation_ms,
+        restored=kept.restored,
         dark=dark,
         holds=len(kept.holds),
         isolations=len(kept.dt_isolations) + (kept.feeder_isolation is not None),
@@ -169,7 +174,7 @@ def _meter_status(meter: Meter, image: Image, now: Now) -> MeterStatus:
         standing=standing_of(image.word(meter.account)),
         verdict=IN_PROGRESS if closing else ruling.verdict,
         waited_ms=waited_ms(meter, image, now),
-        wait_ms=None if turn is None else turn - now.mono_ms,
+        wait_ms=None if turn is None or closing else turn - now.mono_ms,
         last_outcome=None if ended is None else ended.outcome,
         last_detail="" if ended is None else ended.verdict or ended.why,
     )

@@ -1,0 +1,363 @@
+"""`evidence`: when supply was restored, proven from the journal's records.
+
+Owns the command and its printed forms: words, JSON, and CSV (RFC 4180) for the utility. Must never
+print what the records do not say, nor anything from a chain that is broken.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import msgspec
+
+from gateway.console.asking import CONFIG, JSON, ask_at, records_at
+from gateway.console.chain import BrokenChain, Chain, Link, checked, read_lines
+from gateway.console.local import AskStatus
+from gateway.console.words import duration, record_line
+from gateway.core.journeys import journeys_of
+from gateway.core.kept import Instant
+from gateway.core.model import Limits, Value
+from gateway.core.promise import Count, Journey, Journeys, Summary, summary_of
+
+MINUTE_MS = 60_000
+COLUMNS = (
+    "account", "meter", "dark_since", "paid_at", "received", "decided", "closed", "verified",
+    "outcome", "waited_s", "within_promise", "since_payment_s", "within_compensation_limit",
+    "measured_by", "clock_trusted", "held_or_isolated", "reason", "records",
+)  # fmt: skip
+
+
+class Checked(Value):
+    """What was checked: records `first` to `last` are one chain that ends in `chain`."""
+
+    first: int
+    last: int
+    chain: str
+    begins_with_the_journal: bool
+
+
+class AccountEvidence(Value):
+    """What `--account --json` prints; times in milliseconds."""
+
+    account: str
+    checked: Checked
+    promise_ms: int
+    compensation_ms: int
+    journeys: tuple[Journey, ...]
+    under_way: tuple[Journey, ...]
+    records: tuple[Link, ...]
+    """Those that the journeys name."""
+
+
+class SummaryEvidence(Value):
+    """What `--json` prints; times in milliseconds."""
+
+    checked: Checked
+    promise_ms: int
+    compensation_ms: int
+    summary: Summary
+    under_way: tuple[Journey, ...]
+
+
+@click.command()
+@CONFIG
+@JSON
+@click.option("--account", metavar="ACCOUNT", help="What one account's records prove.")
+@click.option(
+    "--day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="CSV of what ended on one day, by this machine's time zone.",
+)
+@click.option(
+    "--from",
+    "file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help='Lines that `log --json` printed; "-" is standard input.',
+)
+@click.option(
+    "--promise",
+    "promise_min",
+    type=click.IntRange(1),
+    metavar="MINUTES",
+    help="Instead of the gateway's promise; with --from 20 if not given.",
+)
+@click.option(
+    "--compensation",
+    "compensation_min",
+    type=click.IntRange(1),
+    metavar="MINUTES",
+    help="Instead of the gateway's limit; with --from 120 if not given.",
+)
+@click.pass_obj
+def evidence(
+    socket_of: Callable[[Path], Path],
+    config_path: Path,
+    as_json: bool,
+    account: str | None,
+    day: datetime | None,
+    file: IO[bytes] | None,
+    promise_min: int | None,
+    compensation_min: int | None,
+) -> None:
+    """Prove when supply was restored.
+
+    Without --account or --day: how the promise was kept, in all and by day. Every record is checked
+    against its hash first; where the chain is broken, nothing but that is said, and the exit status
+    is 1. Who doubts the whole compares the last hash with the head end's of the same record.
+    Reads the running gateway's journal, or with --from a file, for which nothing need run.
+
+    \b
+    Examples:
+      feeder-gateway evidence
+      feeder-gateway evidence --account 7301001
+      feeder-gateway evidence --day 2026-11-19 > restored.csv
+      feeder-gateway log --json > records.jsonl
+      feeder-gateway evidence --from records.jsonl --account 7301001 --json
+    """
+    if day is not None and (account is not None or as_json):
+        raise click.UsageError("--day prints CSV of all accounts; leave --account and --json out")
+    limits = Limits()
+    try:
+        if file is None:
+            socket = socket_of(config_path)
+            limits = _limits_at(socket)
+            chain = checked(records_at(socket, 0))
+        else:
+            chain = checked(read_lines(file.read()))
+    except BrokenChain as error:
+        place = "the journal" if file is None else file.name
+        raise click.ClickException(f"{place}: {error}") from error
+    limits = msgspec.structs.replace(
+        limits,
+        promise_ms=MINUTE_MS * promise_min if promise_min else limits.promise_ms,
+        compensation_ms=(
+            MINUTE_MS * compensation_min if compensation_min else limits.compensation_ms
+        ),
+    )
+    for line in _printed(chain, limits, account=account, day=day, as_json=as_json):
+        click.echo(line)
+
+
+def _limits_at(socket: Path) -> Limits:
+    status = ask_at(socket, AskStatus()).status
+    assert status is not None
+    return Limits(promise_ms=status.promise_ms, compensation_ms=status.compensation_ms)
+
+
+def _printed(
+    chain: Chain, limits: Limits, *, account: str | None, day: datetime | None, as_json: bool
+) -> Iterator[str]:
+    journeys = journeys_of(chain.records)
+    if day is not None:
+        of_day = [one for one in journeys.ended if _ended_on(one) == day.date().isoformat()]
+        yield from _csv_lines(of_day, limits)
+    elif account is not None:
+        of_account = _of_account(account, chain, journeys, limits)
+        yield from [_json(of_account)] if as_json else _account_lines(of_account, chain)
+    else:
+        found = SummaryEvidence(
+            checked=_checked(chain),
+            promise_ms=limits.promise_ms,
+            compensation_ms=limits.compensation_ms,
+            summary=summary_of(journeys.ended, limits, _day),
+            under_way=journeys.under_way,
+        )
+        yield from [_json(found)] if as_json else _summary_lines(found)
+
+
+def _of_account(account: str, chain: Chain, journeys: Journeys, limits: Limits) -> AccountEvidence:
+    named = {getattr(record.body, "account", None) for record in chain.records}
+    if account not in named:
+        raise click.ClickException(f"no record names account {account}; is the number right?")
+    ended = tuple(one for one in journeys.ended if one.account == account)
+    under_way = tuple(one for one in journeys.under_way if one.account == account)
+    numbers = {number for one in ended + under_way for number in one.numbers}
+    return AccountEvidence(
+        account=account,
+        checked=_checked(chain),
+        promise_ms=limits.promise_ms,
+        compensation_ms=limits.compensation_ms,
+        journeys=ended,
+        under_way=under_way,
+        records=tuple(link for link in chain.links if link.number in numbers),
+    )
+
+
+def _checked(chain: Chain) -> Checked:
+    return Checked(
+        first=chain.links[0].number,
+        last=chain.links[-1].number,
+        chain=chain.links[-1].chain,
+        begins_with_the_journal=chain.begins_with_the_journal,
+    )
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def _account_lines(found: AccountEvidence, chain: Chain) -> Iterator[str]:
+    for journey in found.journeys:
+        yield (
+            f"account {journey.account}, meter {journey.meter}: {journey.outcome} "
+            f"{_time(journey.ended)}"
+        )
+        yield from _journey_lines(journey, found)
+        yield ""
+    for journey in found.under_way:
+        yield f"account {journey.account}, meter {journey.meter}: not back by the last record"
+        yield from _journey_lines(journey, found)
+        yield ""
+    if not found.journeys and not found.under_way:
+        yield f"account {found.account}: no reconnection in these records"
+    records = {record.number: record for record in chain.records}
+    for link in found.records:
+        yield record_line(records[link.number])
+        yield f"        {link.chain}"
+    yield from _chain_lines(found.checked)
+
+
+def _journey_lines(journey: Journey, found: AccountEvidence) -> Iterator[str]:
+    paid_at = "" if journey.paid_at is None else _iso(journey.paid_at)
+    steps = {
+        "dark since": _time(journey.dark_since),
+        "paid": paid_at,
+        "received": _time(journey.received),
+        "decided": _time(journey.decided),
+        "written": _time(journey.written),
+        "verified": _time(journey.verified),
+        "connected": _time(journey.connected),
+    }
+    yield from (f"  {name:<10}  {time}" for name, time in steps.items() if time)
+    for one in journey.tries:
+        again = f", taken up {one.attempts} times" if one.attempts > 1 else ""
+        outcome = one.outcome or "under way"
+        yield f"  close {one.close:<4}  {outcome} {one.detail}".rstrip() + again
+    if journey.reason is not None:
+        reason = journey.reason
+        signer = f" by {reason.signer}, came by {reason.road}" if reason.road else ""
+        yield f"  reason      {reason.paper}{signer}: {reason.digest}"
+    if journey.waited_ms is not None:
+        measure = ", measured by the calendar" if journey.by_calendar else ""
+        tagged = ", a hold or an isolation forbade closing for a part of it"
+        yield (
+            f"  waited      {_wait(journey.waited_ms)}{measure}; promised within "
+            f"{duration(found.promise_ms)}: {'kept' if _kept(journey, found) else 'BROKEN'}"
+            + (tagged if journey.tagged else "")
+        )
+    yield f"  records     {' '.join(str(number) for number in journey.numbers)}"
+
+
+def _wait(ms: int) -> str:
+    return f"{ms / 1000:.3f} s" if ms < MINUTE_MS else duration(ms)
+
+
+def _kept(journey: Journey, found: AccountEvidence) -> bool:
+    return journey.kept_within(found.promise_ms) is True
+
+
+def _summary_lines(found: SummaryEvidence) -> Iterator[str]:
+    yield f"restored  {_count(found.summary.total, found)}"
+    for day, count in found.summary.days.items():
+        yield f"{day}  {_count(count, found)}"
+    for journey in found.under_way:
+        yield f"not back  account {journey.account}, meter {journey.meter}"
+    yield from _chain_lines(found.checked)
+
+
+def _count(count: Count, found: SummaryEvidence) -> str:
+    text = (
+        f"{count.restored}, within {duration(found.promise_ms)} {count.within_promise}, "
+        f"late {count.late}"
+    )
+    if count.late_tagged:
+        text += f" ({count.late_tagged} under a hold or an isolation)"
+    if count.worst_ms is not None:
+        text += f", longest {_wait(count.worst_ms)} (account {count.worst_account})"
+    text += (
+        f"; later than {duration(found.compensation_ms)} after the payment "
+        f"{count.beyond_compensation}"
+    )
+    if count.unproven:
+        text += f"; {count.unproven} more came back after a close that could not be read back"
+    return text
+
+
+def _chain_lines(found: Checked) -> Iterator[str]:
+    yield f"chain     records {found.first} to {found.last} are unbroken and end in {found.chain}"
+    if not found.begins_with_the_journal:
+        yield f"          record {found.first} is taken as given: the one before it is not here"
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+def _csv_lines(journeys: Iterable[Journey], limits: Limits) -> Iterator[str]:
+    yield _csv_line(COLUMNS)
+    for journey in journeys:
+        yield _csv_line(_row(journey, limits))
+
+
+def _row(journey: Journey, limits: Limits) -> tuple[object, ...]:
+    owed = journey.owed_beyond(limits.compensation_ms)
+    return (
+        journey.account,
+        journey.meter,
+        _time(journey.dark_since),
+        "" if journey.paid_at is None else _iso(journey.paid_at),
+        _time(journey.received),
+        _time(journey.decided),
+        _time(journey.written),
+        _time(journey.verified),
+        journey.outcome,
+        _seconds(journey.waited_ms),
+        _yes_or_no(journey.kept_within(limits.promise_ms)),
+        _seconds(journey.since_payment_ms),
+        _yes_or_no(None if owed is None else not owed),
+        "calendar" if journey.by_calendar else "boot clock",
+        _yes_or_no(journey.clock_trusted),
+        _yes_or_no(journey.tagged),
+        "" if journey.reason is None else journey.reason.digest,
+        " ".join(str(number) for number in journey.numbers),
+    )
+
+
+def _csv_line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _seconds(ms: int | None) -> str:
+    return "" if ms is None else f"{ms / 1000:.3f}"
+
+
+def _yes_or_no(said: bool | None) -> str:
+    return "" if said is None else "yes" if said else "no"
+
+
+def _time(instant: Instant | None) -> str:
+    return "" if instant is None else _iso(instant.wall_ms)
+
+
+def _iso(wall_ms: int) -> str:
+    local = datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone()
+    return local.isoformat(timespec="milliseconds")
+
+
+def _day(wall_ms: int) -> str:
+    return datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone().date().isoformat()
+
+
+def _ended_on(journey: Journey) -> str:
+    assert journey.ended is not None, "it is one of those that have ended"
+    return _day(journey.ended.wall_ms)
+
+
+def _json(found: Any) -> str:
+    return msgspec.json.encode(found).decode()

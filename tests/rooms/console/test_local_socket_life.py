@@ -1,0 +1,86 @@
+"""The local socket's place: taken, left, and never taken from somebody else."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.console.local import AskStatus, LocalClient, LocalSocket
+from gateway.core.image import Image
+from gateway.core.model import GatewayId, Station
+from gateway.engine import BoundedInbox
+from gateway.host.clock import HostClock, boot_id
+from gateway.journal.sqlite import SqliteJournal
+from tests.signing import ROOT
+
+
+@contextlib.asynccontextmanager
+async def serving(path: Path) -> AsyncIterator["asyncio.Task[None]"]:
+    """A socket at its place, with nobody behind the inbox."""
+    image = Image(station=Station(gateway=GatewayId("gw-1"), buses=(), profiles={}), root=ROOT)
+    room = LocalSocket(
+        path,
+        image,
+        inbox=BoundedInbox(),
+        records=SqliteJournal(path.with_suffix(".db")),
+        clock=HostClock(boot_id(), 0),
+    )
+    task = asyncio.create_task(room.run())
+    while not task.done() and not await answers(path):
+        await asyncio.sleep(0)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def answers(path: Path) -> bool:
+    """Whether somebody serves there."""
+    try:
+        return (await LocalClient(path).ask(AskStatus())).status is not None
+    except OSError:
+        return False
+
+
+async def test_a_live_daemons_socket_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    async with serving(path):
+        async with serving(path) as second:
+            with pytest.raises(OSError, match="another daemon serves it"):
+                await second
+        assert await answers(path)
+
+
+async def test_a_dead_daemons_socket_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with serving(path):
+        assert await answers(path)
+    assert not path.exists()
+
+
+async def test_a_file_that_is_no_socket_is_not_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"records")
+    async with serving(path) as task:
+        with pytest.raises(OSError, match="in use"):
+            await task
+    assert path.read_bytes() == b"records"
+
+
+async def test_a_caller_that_stays_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    async with serving(path) as task:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"ask":"status"}\n')
+        assert await reader.readline()
+        task.cancel()
+        async with asyncio.timeout(30):
+            await asyncio.wait({task})
+            assert await reader.read() == b""
+        writer.close()
