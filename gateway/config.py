@@ -4,20 +4,46 @@ Owns the file's shape and what can be checked before anything runs. Must never s
 hold a secret: passwords and keys stay in files of their own.
 """
 
+import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, assert_never, get_args
 
 import msgspec
 
 from gateway.bus.profile import Profile, ProfileError, load_profiles
 from gateway.bus.room import BusSettings
-from gateway.core.documents import Site, Unsound, check_site, decode
+from gateway.core.documents import (
+    AllowList,
+    Receipt,
+    Site,
+    Unsound,
+    check_list,
+    check_receipt,
+    check_site,
+    decode,
+)
 from gateway.core.model import GatewayId, IdText, Station
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Root, load_root, verify
 from gateway.headend.session import BrokerSettings
+
+BUSES = msgspec.Meta(min_length=1, max_length=8)
+HOST = re.compile(r"[^\s/:]+|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,7}(%\w+)?")
+"""A name or an IPv4 address, or an IPv6 address; not yet that it exists."""
+SOCKET_BYTES_MAX = 107
+"""Bytes of a local socket's path: unix(7), without the closing NUL."""
+TOML_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number with a point",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+"""What msgspec calls the types, in the words of a person who writes TOML."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     utility: IdText
     state_directory: Path
     trust_root: Path
-    bus: Annotated[tuple[BusSettings, ...], msgspec.Meta(min_length=1, max_length=8)]
+    bus: Annotated[tuple[BusSettings, ...], BUSES]
     broker: BrokerSettings | None = None
     profiles_directory: Path | None = None
     documents: tuple[Path, ...] = ()
@@ -46,7 +72,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ConfigError(Exception):
-    """A mistake in the configuration: one line with the file, the place and the mend."""
+    """Mistakes in the configuration, each in one line with the place and the mend."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,89 +88,114 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_config(path: Path) -> Config:
-    """Read the file. Raises `ConfigError`."""
+    """Read the file. Raises `ConfigError` with every mistake of its shape."""
     try:
-        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}. Name a readable file.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start}: not UTF-8. Save it as UTF-8.") from error
-    try:
-        config = msgspec.convert(tomllib.loads(text), Config, dec_hook=_path)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}. Correct the TOML there.") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_in_words(str(error))}") from error
-    names = [bus.name for bus in config.bus]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{path}: bus: two are named {name}. Give each bus its own name.")
-    ports = [bus.port for bus in config.bus]
-    for port in ports:
-        if ports.count(port) > 1:
-            raise ConfigError(f"{path}: bus: two use port {port}. One port carries one bus.")
-    return _absolute(config, path.resolve().parent)
+    flaws = [*_flaws_of_table(table, Config, "")]
+    if not flaws:
+        config = _absolute(msgspec.convert(table, Config, dec_hook=_path), path.resolve().parent)
+        flaws = [*_contradictions(config)]
+    if flaws:
+        raise ConfigError(*(f"{path}: {flaw}" for flaw in flaws))
+    return config
 
 
 def load_parts(config: Config) -> Parts:
     """Load what the configuration names. Raises `ConfigError`."""
+    flaws = []
     try:
         profiles = load_profiles(config.profiles_directory)
     except ProfileError as error:
-        raise ConfigError(str(error)) from error
+        flaws.append(f"profiles_directory: {error}")
+    anchor = f"trust_root: {config.trust_root}"
+    try:
+        root = load_root(config.trust_root.read_bytes().strip())
+    except OSError as error:
+        flaws.append(f"{anchor}: {error.strerror}. Copy the utility's root.json there.")
+    except Rejected as flaw:
+        flaws.append(f"{anchor}: {flaw}. Copy the utility's root.json there again.")
+    if flaws:
+        raise ConfigError(*flaws)
     station = Station(
         gateway=GatewayId(config.gateway),
         buses=tuple(bus.name for bus in config.bus),
         profiles={name: profile.ability for name, profile in profiles.items()},
     )
-    return Parts(root=_load_root(config.trust_root), profiles=profiles, station=station)
+    return Parts(root=root, profiles=profiles, station=station)
 
 
 def mistakes(config: Config) -> Iterator[str]:
-    """Everything that would keep this configuration from working here, one line each."""
-    try:
-        parts = load_parts(config)
-    except ConfigError as error:
-        yield str(error)
-        return
+    """Everything that would keep this configuration from working here, one line each.
+
+    Documents are looked at once the root of trust and the profiles are what they should be.
+    """
+    yield from _state_mistakes(config.state_directory)
     for at, bus in enumerate(config.bus):
-        if not Path(bus.port).exists():
-            yield (
-                f"bus[{at}].port: {bus.port} does not exist. Plug the adapter in, or name its "
-                "stable path under /dev/serial/by-path."
-            )
+        yield from _port_mistakes(Path(bus.port), f"bus[{at}].port")
     if config.broker is not None and config.broker.password_file is not None:
         password = Path(config.broker.password_file)
         try:
             password.read_bytes()
         except OSError as error:
             yield f"broker.password_file: {password}: {error.strerror}. Make it readable."
+    try:
+        parts = load_parts(config)
+    except ConfigError as error:
+        yield from error.mistakes
+        return
     for at, document in enumerate(config.documents):
         yield from _document_mistakes(document, f"documents[{at}]", parts)
+
+
+def _state_mistakes(directory: Path) -> Iterator[str]:
+    # The daemon makes what is missing: the nearest that is there decides.
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    if not there.is_dir():
+        yield f"state_directory: {there} is not a directory. Name another place."
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield (
+            f"state_directory: this user may not write in {there}. Give it the right, or say "
+            "check as the daemon's user."
+        )
+
+
+def _port_mistakes(port: Path, where: str) -> Iterator[str]:
+    if not port.exists():
+        yield (
+            f"{where}: {port} does not exist. Plug the adapter in, or name its stable path under "
+            "/dev/serial/by-path."
+        )
+    elif not port.is_char_device():
+        yield f"{where}: {port} is not a serial port. Name one, best under /dev/serial/by-path."
+    elif not os.access(port, os.R_OK | os.W_OK):
+        yield (
+            f"{where}: this user may not open {port}. Add it to the group that owns it, or say "
+            "check as the daemon's user."
+        )
 
 
 def _document_mistakes(path: Path, where: str, parts: Parts) -> Iterator[str]:
     try:
         document = decode(verify(path.read_bytes().strip(), FIELD_DOCUMENTS, parts.root))
-        if isinstance(document, Site):
-            check_site(document, parts.station)
+        match document:
+            case Site():
+                check_site(document, parts.station)
+            case AllowList():
+                check_list(document, parts.station)
+            case Receipt():
+                check_receipt(document, parts.station)
+            case _:
+                assert_never(document)
     except OSError as error:
         yield f"{where}: {path}: {error.strerror}. Name a readable file."
     except (Rejected, Unsound) as flaw:
         yield f"{where}: {path}: {flaw}. Have it signed anew for this gateway."
-
-
-def _load_root(path: Path) -> Root:
-    try:
-        return load_root(path.read_bytes().strip())
-    except OSError as error:
-        raise ConfigError(
-            f"trust_root: {path}: {error.strerror}. Copy the utility's root.json there."
-        ) from error
-    except Rejected as flaw:
-        raise ConfigError(
-            f"trust_root: {path}: {flaw}. Copy the utility's root.json there again."
-        ) from flaw
 
 
 def _absolute(config: Config, folder: Path) -> Config:
@@ -163,17 +218,71 @@ def _under(folder: Path, path: Path | None) -> Path | None:
 
 
 def _path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError
+    if kind is not Path:
+        raise NotImplementedError
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("Expected a path")
+    return Path(value)
 
 
-def _in_words(error: str) -> str:
-    # msgspec says "Expected `int`, got `str` - at `$.bus[0].baud`": the place first, then the mend.
-    message, _, place = error.partition(" - at ")
-    where = place.strip("`").removeprefix("$").removeprefix(".") or "top level"
-    if found := re.fullmatch(r"Object missing required field `(\w+)`", message):
-        return f"{where}: {found[1]} is missing. Add it."
-    if found := re.fullmatch(r"Object contains unknown field `(\w+)`", message):
-        return f"{where}: {found[1]} is not a setting. Remove it, or correct its name."
-    return f"{where}: {message}. Correct the value."
+def _flaws_of_table(
+    table: Mapping[str, object], kind: type[msgspec.Struct], place: str
+) -> Iterator[str]:
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for name in table:
+        if name not in fields:
+            yield f"{place}{name} is not a setting. Remove it, or correct its name."
+    for name, field in fields.items():
+        if name in table:
+            yield from _flaws_of_value(table[name], field.type, f"{place}{name}")
+        elif field.required:
+            yield f"{place}{name} is missing. Add it."
+
+
+def _flaws_of_value(value: Any, kind: Any, place: str) -> Iterator[str]:
+    match place, value:
+        case "broker", dict():
+            yield from _flaws_of_table(value, BrokerSettings, "broker.")
+            return
+        case "bus", [*buses] if all(isinstance(bus, dict) for bus in buses):
+            for at, bus in enumerate(buses):
+                yield from _flaws_of_table(bus, BusSettings, f"bus[{at}].")
+            kind = Annotated[tuple[Any, ...], BUSES]
+        case _:
+            pass
+    try:
+        msgspec.convert(value, kind, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        yield _in_words(error, value, kind, place)
+
+
+def _in_words(error: msgspec.ValidationError, value: object, kind: Any, place: str) -> str:
+    # msgspec says "Expected `int`, got `str` - at `$[0]`".
+    message, _, within = str(error).partition(" - at ")
+    place += within.strip("`").removeprefix("$")
+    if place == "bus" and isinstance(value, dict):
+        return "bus: a single table. Write [[bus]], once for each bus."
+    if message.startswith("Invalid enum value"):
+        allowed = ", ".join(str(one) for one in get_args(kind))
+        return f"{place}: {value!r} is not possible. Give one of {allowed}."
+    words = re.sub(r"`(\w+)( \| null)?`", lambda found: TOML_WORDS.get(found[1], found[0]), message)
+    return f"{place}: {words}. Correct the value."
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    for name, count in Counter(bus.name for bus in config.bus).items():
+        if count > 1:
+            yield f"bus: {count} are named {name}. Give each bus its own name."
+    for port, count in Counter(bus.port for bus in config.bus).items():
+        if count > 1:
+            yield f"bus: {count} use port {port}. One port carries one bus."
+    if config.broker is not None and not HOST.fullmatch(config.broker.host):
+        yield (
+            f"broker.host: {config.broker.host!r} is neither a host name nor an address. Give it "
+            "alone: the port has a setting of its own."
+        )
+    if len(os.fsencode(config.socket)) > SOCKET_BYTES_MAX:
+        yield (
+            f"local_socket: {config.socket} is longer than {SOCKET_BYTES_MAX} bytes, which no "
+            "socket's path may be. Give a shorter one."
+        )

@@ -10,7 +10,12 @@ from gateway.bench.line import line
 
 @click.group()
 def bench() -> None:
-    """The simulated world, piece by piece."""
+    """The simulated world, piece by piece.
+
+    \b
+    Example:
+      feeder-gateway bench line --meters meters.json
+    """
 
 
 bench.add_command(line)

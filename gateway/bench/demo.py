@@ -31,6 +31,8 @@ from gateway.bench.demo_world import (
     town,
 )
 from gateway.host.clock import wall_ms
+from gateway.utility.broker import host_and_port
+from gateway.utility.publish import NotPublished
 
 
 async def run_demo(
@@ -40,7 +42,7 @@ async def run_demo(
     foreign: Foreign | None = None,
     say: Callable[[str], None],
 ) -> Figures:
-    """Set up, tell the story, take down. Raises `DemoError`.
+    """Set up, tell the story, take down. Raises `DemoError` and `NotPublished`.
 
     `foreign` runs the meters of one type by another maker's Modbus, on ports of the same wire.
     """
@@ -99,7 +101,12 @@ Examples:
   feeder-gateway demo --power-cut 4 --power-cut 7.5
 """
 )
-@click.option("--broker", metavar="HOST:PORT", help="A real MQTT broker instead of the embedded.")
+@click.option(
+    "--broker",
+    callback=host_and_port,
+    metavar="HOST:PORT",
+    help="A real MQTT broker instead of the embedded.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a report.")
 @click.option(
     "--power-cut",
@@ -109,19 +116,19 @@ Examples:
     metavar="SECONDS",
     help="Kill the daemon so long after the start, and start it again. May be given repeatedly.",
 )
-def demo(broker: str | None, as_json: bool, power_cuts_s: tuple[float, ...]) -> None:
-    """See a paid home come back during an outage, in less than a minute.
+def demo(broker: tuple[str, int] | None, as_json: bool, power_cuts_s: tuple[float, ...]) -> None:
+    """See a paid home come back during an outage.
 
-    Needs no root, no hardware and no network. Twelve simulated meters stand on a pseudo terminal at
-    9600 baud; the daemon, the broker, the signatures and the head end are real.
+    Takes less than a minute, and needs no root, no hardware and no network. Twelve simulated meters
+    stand on a pseudo terminal at 9600 baud; the daemon, the broker, the signatures and the head end
+    are real.
     """
-    address = None if broker is None else _address(broker)
     cuts = tuple(PowerCut(seconds=seconds) for seconds in power_cuts_s)
     say: Callable[[str], None] = (lambda _: None) if as_json else click.echo
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        figures = asyncio.run(run_demo(broker=address, power_cuts=cuts, say=say))
-    except DemoError as error:
+        figures = asyncio.run(run_demo(broker=broker, power_cuts=cuts, say=say))
+    except (DemoError, NotPublished) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -134,10 +141,3 @@ def demo(broker: str | None, as_json: bool, power_cuts_s: tuple[float, ...]) -> 
         for failure in figures.failures:
             click.echo(f"NOT TRUE: {failure}", err=True)
         sys.exit(1)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise click.BadParameter(f"{text}: give HOST:PORT", param_hint="--broker")
-    return host, int(port)

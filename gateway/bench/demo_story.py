@@ -36,6 +36,7 @@ from gateway.utility.collect import Collector
 from gateway.utility.publish import publish_document
 
 STORY_MAX_S = 30.0
+BROKER_MAX_S = 10.0
 LEDGER_STEP_S = 0.002
 """Two payments are never at one ledger time, which counts milliseconds."""
 LOOKS_BEFORE_SAYING_AGAIN = 30
@@ -78,7 +79,7 @@ class Story:
     async def tell(self) -> Figures:
         """The whole story; answers its figures. Raises `DemoError`."""
         try:
-            await self._collector.start()
+            await self._collect()
             await self._before_noon()
             await self._noon()
             await self._outage()
@@ -188,7 +189,7 @@ class Story:
     async def _return(self) -> None:
         status = await self._status()
         self._line_out(f"the head end returns; {status.outbox} records wait for it")
-        await self._collector.start()
+        await self._collect()
         status = await self._until(
             "the head end has every record, and every dark meter has been read",
             lambda s: s.outbox == 0 and all(m.verdict != Verdict.STATE_UNKNOWN for m in s.dark),
@@ -220,6 +221,17 @@ class Story:
 
     def _line_out(self, text: str) -> None:
         self._say(f"{(boot_ms() - self._began_ms) / 1000:6.2f} s  {text}")
+
+    async def _collect(self) -> None:
+        try:
+            async with asyncio.timeout(BROKER_MAX_S):
+                await self._collector.start()
+        except TimeoutError as error:
+            host, port = self._broker
+            raise DemoError(
+                f"no broker at {host}:{port} within {BROKER_MAX_S:.0f} s; start it, or leave "
+                "--broker out"
+            ) from error
 
     async def _publish(self, document: bytes) -> None:
         # The embedded broker forgets what was under way when the daemon is killed, so whoever

@@ -81,10 +81,10 @@ def line(
     taps: int,
     with_parent: bool,
 ) -> None:
-    """Simulate a line of meters on a pseudo terminal, at the pace of the real wire.
+    """Simulate meters on a pseudo terminal.
 
-    Prints one line of JSON with the paths of the ports when it is ready, and runs until Ctrl-C or
-    SIGTERM.
+    They answer at the pace of the real wire. Prints one line of JSON with the paths of the ports
+    when it is ready, and runs until Ctrl-C or SIGTERM.
     """
     try:
         entries = msgspec.json.decode(meters_file.read_bytes(), type=list[MeterEntry])
@@ -152,8 +152,11 @@ class Door:
         self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def open(self, path: Path) -> None:
-        """Make the socket and wait for clients."""
-        self._server = await asyncio.start_unix_server(self._greet, path)
+        """Make the socket and wait for clients. Raises `OSError` with the path."""
+        try:
+            self._server = await asyncio.start_unix_server(self._greet, path)
+        except OSError as failure:
+            raise OSError(f"no socket {path}: {failure.strerror or failure}") from failure
 
     async def close(self) -> None:
         """Send all clients away."""

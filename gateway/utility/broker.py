@@ -1,6 +1,7 @@
 """How the utility's commands reach the broker: the options, and the settings made of them.
 
-Owns the arguments that publish and collect share. Must never hold a password: it stays in its file.
+Owns the arguments that publish and collect share, and how ids and addresses are read. Must never
+hold a password: it stays in its file.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from gateway.core.model import IdText
 from gateway.headend.session import BrokerSettings
 
 PORT = 1883
@@ -18,15 +20,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def broker_options(command: Command) -> Command:
     """The options that say where the broker is and whose topics are meant."""
     for option in (
-        click.option("--utility", required=True, help="The utility's id in the topics."),
-        click.option("--root", default="fg", show_default=True, help="What the topics begin with."),
+        click.option(
+            "--utility", callback=checked_id, required=True, help="The utility's id in the topics."
+        ),
+        click.option(
+            "--topic-root", default="fg", show_default=True, help="What the topics begin with."
+        ),
         click.option(
             "--password-file", type=click.Path(), help="File whose first line is the password."
         ),
         click.option("--username", help="User name at the broker."),
         click.option(
             "--broker",
-            callback=_host_and_port,
+            callback=host_and_port,
             default=f"localhost:{PORT}",
             show_default=True,
             metavar="HOST:PORT",
@@ -38,14 +44,14 @@ def broker_options(command: Command) -> Command:
 
 
 def settings_of(
-    host: str, port: int, *, root: str, username: str | None, password_file: str | None
+    host: str, port: int, *, topic_root: str, username: str | None, password_file: str | None
 ) -> BrokerSettings:
     """Checked settings. Raises `msgspec.ValidationError`, which names the place."""
     return msgspec.convert(
         {
             "host": host,
             "port": port,
-            "topic_root": root,
+            "topic_root": topic_root,
             "username": username,
             "password_file": password_file,
         },
@@ -53,7 +59,12 @@ def settings_of(
     )
 
 
-def _host_and_port(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, int]:
+def host_and_port(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[str, int] | None:
+    """The two parts of HOST:PORT, as click asks for them; the port may be left out."""
+    if text is None:
+        return None
     host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):  # a bare name, or a bare IPv6 address in brackets
         host, port = text, str(PORT)
@@ -61,3 +72,13 @@ def _host_and_port(_context: click.Context, _option: click.Parameter, text: str)
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
         raise click.BadParameter(f"{text!r}: give HOST:PORT, for example mqtt.example.org:1883")
     return host, int(port)
+
+
+def checked_id(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> IdText | None:
+    """An id that can be a part of a topic, as click asks for it."""
+    try:
+        return msgspec.convert(text, IdText | None)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(f"{text!r}: give 1 to 32 letters, digits or hyphens") from error

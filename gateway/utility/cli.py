@@ -18,6 +18,7 @@ from gateway.core.model import Limits, Pacing, Value
 from gateway.core.signature import Algorithm, DocumentType, Rejected, digest_of, load_root
 from gateway.host.clock import wall_ms
 from gateway.utility.allow_list import list_from_table
+from gateway.utility.broker import Command, checked_id
 from gateway.utility.collect import collect
 from gateway.utility.files import PRIVATE, PUBLIC, Mistake, read_whole, write_whole
 from gateway.utility.keys import ROOT_FILE, KeySet
@@ -31,12 +32,13 @@ from gateway.utility.when import parse_time, parse_time_or_span
 P = ParamSpec("P")
 FILE = click.Path(path_type=Path)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
-GATEWAY = click.option("--gateway", required=True, help="The gateway that it is for.")
+GATEWAY = click.option(
+    "--gateway", callback=checked_id, required=True, help="The gateway that it is for."
+)
 SEQ = click.option("--seq", type=click.IntRange(min=1), required=True, help="Above the last one's.")
 KEY = click.option("--key", "key_path", type=FILE, required=True, help="Key file to sign with.")
 OUT = click.option("--out", type=FILE, required=True, help="File to write.")
 TIME = "milliseconds since 1970, or ISO 8601 with a zone"
-FIRST_ALONE = "Seconds for which the first close of a transformer is alone."
 
 
 class Signed(Value):
@@ -71,7 +73,12 @@ class Judged(Value):
 
 @click.group()
 def utility() -> None:
-    """The utility's side: keys, signed documents, and a small head end."""
+    """The utility's side: keys, documents, a small head end.
+
+    \b
+    Example:
+      feeder-gateway utility keys --dir keys
+    """
 
 
 utility.add_command(publish)
@@ -125,15 +132,24 @@ def keys(directory: Path, alg: str, as_json: bool) -> None:
     click.echo(f"SHA-256 of the root: {sha256}")
 
 
+def _number(
+    name: str, default: int, least_most: tuple[int, int], says: str
+) -> Callable[[Command], Command]:
+    number = click.IntRange(*least_most)
+    return click.option(name, type=number, default=default, show_default=True, help=says)
+
+
 @utility.command()
 @click.option("--csv", "roster", type=FILE, required=True, help="The roster, see below.")
 @GATEWAY
-@click.option("--feeder", required=True, help="The feeder that the gateway serves.")
+@click.option(
+    "--feeder", callback=checked_id, required=True, help="The feeder that the gateway serves."
+)
 @SEQ
-@click.option("--first-alone", "first_alone_s", default=5, show_default=True, help=FIRST_ALONE)
-@click.option("--gap", "gap_s", default=2, show_default=True, help="Seconds between later closes.")
-@click.option("--per-minute", default=60, show_default=True, help="Closes a minute, in all.")
-@click.option("--promise", "promise_min", default=20, show_default=True, help="Promised minutes.")
+@_number("--first-alone", 5, (0, 600), "Seconds that a transformer's first close is alone.")
+@_number("--gap", 2, (0, 600), "Seconds between later closes.")
+@_number("--per-minute", 60, (1, 10_000), "Closes a minute, in all.")
+@_number("--promise", 20, (1, 1_440), "Promised minutes.")
 @click.option("--helpdesk", default="", help="Telephone number to show.")
 @KEY
 @OUT
@@ -144,10 +160,10 @@ def site(
     gateway: str,
     feeder: str,
     seq: int,
-    first_alone_s: int,
-    gap_s: int,
+    first_alone: int,
+    gap: int,
     per_minute: int,
-    promise_min: int,
+    promise: int,
     helpdesk: str,
     key_path: Path,
     out: Path,
@@ -169,9 +185,9 @@ def site(
         feeder=feeder,
         seq=seq,
         pacing=Pacing(
-            first_alone_ms=first_alone_s * 1_000, gap_ms=gap_s * 1_000, minute_max=per_minute
+            first_alone_ms=first_alone * 1_000, gap_ms=gap * 1_000, minute_max=per_minute
         ),
-        limits=Limits(promise_ms=promise_min * 60_000),
+        limits=Limits(promise_ms=promise * 60_000),
         helpdesk_phone=helpdesk,
     )
     key = SigningKey.load(key_path)
@@ -236,7 +252,7 @@ def list_command(
 @click.option(
     "--exp", default="30d", show_default=True, help="To be handed in within, or until a time."
 )
-@click.option("--gateway", help="Only this gateway may take it.")
+@click.option("--gateway", callback=checked_id, help="Only this gateway may take it.")
 @click.option("--ref", help="Payment reference as printed on the bill.")
 @KEY
 @OUT

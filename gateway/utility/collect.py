@@ -62,18 +62,18 @@ class Collector:
         port: int,
         utility: str,
         database: Path,
-        root: str = "fg",
+        topic_root: str = "fg",
         username: str | None = None,
         password_file: str | None = None,
         report: Callable[[Collecting], None] = lambda _: None,
     ) -> None:
         self._settings = settings_of(
-            host, port, root=root, username=username, password_file=password_file
+            host, port, topic_root=topic_root, username=username, password_file=password_file
         )
         self._utility = msgspec.convert(utility, IdText)
         self._database = database
         self._report = report
-        filters = (up_filter(root, utility),)
+        filters = (up_filter(topic_root, utility),)
         role = Role(client_id=f"fg-head-end-{utility}", lasting=False, filters=filters)
         self._dialler = Dialler(self._settings, role)
         self._back_off = BackOff()
@@ -250,12 +250,14 @@ def collect(
     broker: tuple[str, int],
     username: str | None,
     password_file: str | None,
-    root: str,
+    topic_root: str,
     utility: str,
     database: Path,
     as_json: bool,
 ) -> None:
-    """Collect the records of all gateways of a utility, and acknowledge them, until Ctrl-C.
+    """Collect and acknowledge all gateways' records.
+
+    It goes on until Ctrl-C.
 
     \b
     Example:
@@ -275,7 +277,7 @@ def collect(
             port=broker[1],
             utility=utility,
             database=database,
-            root=root,
+            topic_root=topic_root,
             username=username,
             password_file=password_file,
             report=report,
@@ -290,6 +292,6 @@ def collect(
     try:
         asyncio.run(until_interrupted())
     except msgspec.ValidationError as error:
-        raise click.UsageError(f"an id or the address is malformed: {error}") from error
+        raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
     except sqlite3.Error as error:
         raise click.ClickException(f"{database}: {error}; check path, rights and room") from error

@@ -16,7 +16,7 @@ from gateway.core.model import GatewayId, IdText
 from gateway.headend.dialler import Dialler, Role
 from gateway.headend.messages import DOCUMENT_MAX, Topics, pack_document
 from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
-from gateway.utility.broker import broker_options, settings_of
+from gateway.utility.broker import broker_options, checked_id, settings_of
 from gateway.utility.files import Mistake, read_whole
 
 CONFIRM_TIMEOUT_S = 30.0
@@ -33,7 +33,7 @@ async def publish_document(
     port: int,
     utility: str,
     gateway: str,
-    root: str = "fg",
+    topic_root: str = "fg",
     username: str | None = None,
     password_file: str | None = None,
 ) -> None:
@@ -43,9 +43,11 @@ async def publish_document(
     """
     if len(document) > DOCUMENT_MAX:
         raise NotPublished(f"{len(document)} bytes; no gateway takes more than {DOCUMENT_MAX}")
-    settings = settings_of(host, port, root=root, username=username, password_file=password_file)
+    settings = settings_of(
+        host, port, topic_root=topic_root, username=username, password_file=password_file
+    )
     topics = Topics(
-        root=root,
+        root=topic_root,
         utility=msgspec.convert(utility, IdText),
         gateway=GatewayId(msgspec.convert(gateway, IdText)),
     )
@@ -64,13 +66,13 @@ async def publish_document(
 
 @click.command()
 @broker_options
-@click.option("--gateway", required=True, help="The gateway that it is for.")
+@click.option("--gateway", callback=checked_id, required=True, help="The gateway that it is for.")
 @click.argument("file", type=click.Path(path_type=Path))
 def publish(
     broker: tuple[str, int],
     username: str | None,
     password_file: str | None,
-    root: str,
+    topic_root: str,
     utility: str,
     gateway: str,
     file: Path,
@@ -91,7 +93,7 @@ def publish(
             port=broker[1],
             utility=utility,
             gateway=gateway,
-            root=root,
+            topic_root=topic_root,
             username=username,
             password_file=password_file,
         )
@@ -101,7 +103,7 @@ def publish(
     except NotPublished as failed:
         raise click.ClickException(f"{file}: not published: {failed}") from failed
     except msgspec.ValidationError as error:
-        raise click.UsageError(f"an id or the address is malformed: {error}") from error
+        raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
     click.echo(f"{file}: the broker has it for gateway {gateway} ({len(document)} bytes)")
 
 

@@ -110,9 +110,6 @@ def test_tables_of_spreadsheets_are_read(desk: Desk) -> None:
 
 
 OPTIONS: list[tuple[str, Callable[[Desk], tuple[object, ...]]]] = [
-    ("the site document: Expected `str` matching", lambda desk: desk.site(gateway="rewa/7")),
-    ("at `$.pacing.minute_max`", lambda desk: desk.site(**{"per-minute": 0})),
-    ("the list: Expected `str` matching", lambda desk: desk.list(gateway="")),
     ("it would be stale at once", lambda desk: desk.list(**{"stale-after": "0h"})),
     ("the receipt: Expected `str` of length <= 64", lambda d: d.receipt("--ref", "7" * 65)),
     ("EXPIRED: no gateway would take it", lambda d: d.receipt("--exp", "2020-01-01T00:00:00Z")),
