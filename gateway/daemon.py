@@ -81,7 +81,9 @@ def _head_end(
         )
 
     def status(image: Image) -> bytes:
-        return msgspec.json.encode(status_of(image, clock.now()))
+        # Counts only: who is dark, and why, the records and the local socket say.
+        said = msgspec.structs.replace(status_of(image, clock.now()), dark=())
+        return msgspec.json.encode(said)
 
     return HeadEnd(
         config.broker,

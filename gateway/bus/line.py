@@ -173,12 +173,9 @@ class Line:
         self._jobs = asyncio.PriorityQueue()
         self._commands = asyncio.Queue()
         for close in self._begun:
-            # How far it had come is not known any more: a write may have been sent.
+            # How far it had come is not known any more: as after a restart, it only reads.
             command = self._unreported[close]
-            writes_max = max(0, command.writes_max - 1)
-            self._unreported[close] = msgspec.structs.replace(
-                command, resumed=True, writes_max=writes_max
-            )
+            self._unreported[close] = msgspec.structs.replace(command, resumed=True, writes_max=0)
         for command in self._unreported.values():
             self._commands.put_nowait(command)
 

@@ -161,8 +161,13 @@ def admit_reading(seen: MeterSeen, image: Image) -> Body | None:
     before = SupplyState.UNKNOWN if known is None else known.state
     if before is after:
         return None
+    last = image.seen.get(seen.serial)
     return SupplyChanged(
-        serial=seen.serial, account=Account(meter.account), before=before, after=after
+        serial=seen.serial,
+        account=Account(meter.account),
+        before=before,
+        after=after,
+        before_seen_ms=last.mono_ms if last is not None and last.state is before else None,
     )
 
 

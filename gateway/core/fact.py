@@ -227,12 +227,16 @@ class Refused(Tagged, tag="refused"):
 
 
 class SupplyChanged(Tagged, tag="supply_changed"):
-    """A meter was read in another supply state than before, with or without our doing."""
+    """A meter was read in another supply state than before, with or without our doing.
+
+    `before_seen_ms`: when it was last read in the state before, on the boot clock of this boot.
+    """
 
     serial: Serial
     account: Account
     before: SupplyState
     after: SupplyState
+    before_seen_ms: int | None = None
 
 
 class CloseIntended(Tagged, tag="close_intended"):

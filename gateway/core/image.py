@@ -122,8 +122,7 @@ def apply(image: Image, record: Record, document: Site | AllowList | Receipt | N
         case Refused():
             return _refused(image, body, at)
         case SupplyChanged():
-            supply = Supply(state=body.after, since=at)
-            return _keep(image, supply={**image.kept.supply, body.serial: supply})
+            return _supply_changed(image, body, at)
         case CloseIntended():
             return _close_intended(image, body, at)
         case CloseEnded():
@@ -235,8 +234,30 @@ def _receipt_accepted(image: Image, body: ReceiptAccepted, at: Instant) -> Image
         image,
         words={**kept.words, body.account: word},
         proofs={**kept.proofs, body.account: proof},
-        asks={**kept.asks, body.account: Ask(n=body.n)},
+        asks={**kept.asks, body.account: Ask(n=body.n, accepted=at)},
     )
+
+
+def _supply_changed(image: Image, body: SupplyChanged, at: Instant) -> Image:
+    kept = image.kept
+    supply = {**kept.supply, body.serial: Supply(state=body.after, since=at)}
+    asks, ask = kept.asks, kept.asks.get(body.account)
+    if body.after is SupplyState.CONNECTED:
+        asks = _fulfilled(asks, body.account, at)
+    elif body.before is SupplyState.CONNECTED and ask is not None:
+        # Asked for while there was supply: what opened the switch later is another matter.
+        lit_ms = body.before_seen_ms
+        other_boot = ask.accepted.boot != at.boot
+        if lit_ms is not None and (other_boot or ask.accepted.mono_ms < lit_ms):
+            asks = _fulfilled(asks, body.account, ask.accepted)
+    return _keep(image, supply=supply, asks=asks)
+
+
+def _fulfilled(asks: Mapping[str, Ask], account: str, at: Instant) -> Mapping[str, Ask]:
+    ask = asks.get(account)
+    if ask is None or ask.fulfilled is not None:
+        return asks
+    return {**asks, account: msgspec.structs.replace(ask, fulfilled=at)}
 
 
 def _refused(image: Image, body: Refused, at: Instant) -> Image:
@@ -279,9 +300,7 @@ def _close_ended(image: Image, body: CloseEnded, at: Instant) -> Image:
     closed = _within_the_hour(kept.closed, at)
     asks, restored = kept.asks, kept.restored
     if body.outcome in DONE:
-        ask = asks.get(body.account)
-        if ask is not None and ask.fulfilled is None:
-            asks = {**asks, body.account: Ask(n=ask.n, fulfilled=at)}
+        asks = _fulfilled(asks, body.account, at)
         mark = CloseMark(serial=body.meter, dt=body.dt, boot=at.boot, mono_ms=at.mono_ms)
         closed = (*closed, mark)
         restored = with_one_more(restored, _waited_ms(body, kept, at), image.limits.promise_ms)

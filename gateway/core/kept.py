@@ -73,9 +73,10 @@ class Proof(Value):
 
 
 class Ask(Value):
-    """A receipt of ledger time `n` asked for a close; `fulfilled`: when one first did it."""
+    """A receipt of ledger time `n` asked for supply; `fulfilled`: when there first was some."""
 
     n: int
+    accepted: Instant
     fulfilled: Instant | None = None
 
 

@@ -18,8 +18,6 @@ from gateway.core.waiting import elapsed_ms, instant_of, paid_and_dark_since
 
 WRITES_MAX = 2
 """Writes for one close: a second only after the first brought no answer and a read said open."""
-ATTEMPTS_MAX = 3
-"""The last attempt after crashes in the middle of a close only reads."""
 
 
 class Plan(Value):
@@ -101,8 +99,9 @@ def _taken_up_again(
         return _given_up(serial, closing, Verdict.NOT_PAID), ()
     attempt = closing.attempt + 1
     body = _intent(meter, closing.close, attempt, image)
-    writes_max = 1 if attempt < ATTEMPTS_MAX else 0
-    command = CloseCommand(close=closing.close, meter=meter, resumed=True, writes_max=writes_max)
+    # How many writes were sent before is not known, so this one only reads: a switch that still
+    # is open gets a close of its own.
+    command = CloseCommand(close=closing.close, meter=meter, resumed=True, writes_max=0)
     return body, (command,)
 
 

@@ -6,7 +6,7 @@ every word in it is the one rule's or a count.
 
 from enum import StrEnum
 
-from gateway.core.fact import BrokerSeen, BusSeen, Outcome
+from gateway.core.fact import BrokerSeen, BusSeen, Outcome, Why
 from gateway.core.image import Image
 from gateway.core.kept import Restored
 from gateway.core.model import Meter, Now, SupplyState, Value
@@ -30,6 +30,8 @@ class Alarm(StrEnum):
     METERS_SILENT = "METERS_SILENT"
     PROMISE_BROKEN = "PROMISE_BROKEN"
     CLOSE_FAILED = "CLOSE_FAILED"
+    CLOSED_WITHOUT_SUPPLY = "CLOSED_WITHOUT_SUPPLY"
+    """The switch reads closed and nothing comes out of it."""
 
 
 class ListStatus(Value):
@@ -227,5 +229,9 @@ def _alarms(image: Image, dark: tuple[MeterStatus, ...], now: Now) -> tuple[Alar
         Alarm.METERS_SILENT: any(bus.silent for bus in image.buses.values()),
         Alarm.PROMISE_BROKEN: any(meter.waited_ms > promise_ms and _waits(meter) for meter in dark),
         Alarm.CLOSE_FAILED: any(meter.last_outcome in unsuccessful for meter in dark),
+        Alarm.CLOSED_WITHOUT_SUPPLY: any(
+            ended.outcome is Outcome.CLOSED_UNVERIFIED and ended.why is Why.READS_DISAGREE
+            for ended in image.kept.ended.values()
+        ),
     }
     return tuple(alarm for alarm, raised in standing.items() if raised)

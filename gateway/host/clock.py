@@ -18,6 +18,7 @@ TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 MARGIN_MS = 1_000
 """What a disciplined clock may be off."""
+JUMP_MAX_MS = 400 * 86_400_000
 ASK_EVERY_MS = 10_000
 _TIMEX_BYTES = 512
 """More than `struct timex` has on any Linux; a zeroed one only asks (modes = 0)."""
@@ -36,11 +37,11 @@ class HostClock:
     def now(self) -> Now:
         """The present instant."""
         mono_ms, claimed_ms = boot_ms(), wall_ms()
-        low_ms = self._low_ms + mono_ms - self._low_at_ms
-        high_ms = None
-        if self._disciplined(mono_ms) and claimed_ms + MARGIN_MS >= low_ms:
-            low_ms = max(low_ms, claimed_ms - MARGIN_MS)
-            high_ms = claimed_ms + MARGIN_MS
+        low_ms, high_ms = interval(
+            self._low_ms + mono_ms - self._low_at_ms,
+            claimed_ms,
+            disciplined=self._disciplined(mono_ms),
+        )
         return Now(
             mono_ms=mono_ms,
             boot=self._boot,
@@ -59,6 +60,17 @@ class HostClock:
         if self._asked_at_ms is None or mono_ms - self._asked_at_ms >= ASK_EVERY_MS:
             self._synchronised, self._asked_at_ms = _kernel_synchronised(), mono_ms
         return self._synchronised
+
+
+def interval(low_ms: int, claimed_ms: int, *, disciplined: bool) -> tuple[int, int | None]:
+    """The bounds of the calendar time: a claim counts where a time daemon stands behind it.
+
+    Not one before what is certain already, nor one more than 400 days beyond it: a wrong server
+    would make every receipt look expired for ever.
+    """
+    if not disciplined or not low_ms - MARGIN_MS <= claimed_ms <= low_ms + JUMP_MAX_MS:
+        return low_ms, None
+    return max(low_ms, claimed_ms - MARGIN_MS), claimed_ms + MARGIN_MS
 
 
 def boot_ms() -> int:

@@ -270,10 +270,10 @@ def test_what_is_acknowledged_again_is_neither_recorded_nor_archived() -> None:
 def test_an_accepted_receipt_says_paid_and_asks_for_the_closing() -> None:
     world = World(M1)
     world.gets(receipt(1, 5, ref="4471"))
-    word = world.image.word("A1")
+    word, accepted = world.image.word("A1"), world.image.kept.proofs["A1"].received
     assert word is not None
     assert (word.standing, word.cut, word.ref) == (Standing.PAID, False, "4471")
-    assert world.image.kept.asks == {"A1": Ask(n=LEDGER_MS + 5)}
+    assert world.image.kept.asks == {"A1": Ask(n=LEDGER_MS + 5, accepted=accepted)}
 
 
 # --- a flood of refusals ---

@@ -282,7 +282,7 @@ async def test_a_checkpoint_comes_every_so_many_records_too() -> None:
     assert following.engine.image.kept.supply == corridor.engine.image.kept.supply
 
 
-async def test_an_open_close_is_taken_up_again_after_a_restart_by_reading_first() -> None:
+async def test_an_open_close_is_taken_up_again_after_a_restart_by_reading_only() -> None:
     corridor = await closing()
     following = await corridor.again()
     started, intended = following.journal.bodies()[-2:]
@@ -290,7 +290,7 @@ async def test_an_open_close_is_taken_up_again_after_a_restart_by_reading_first(
     assert isinstance(intended, CloseIntended)
     assert (intended.close, intended.attempt) == (1, 2)
     (command,) = following.bus.commands
-    assert (command.close, command.resumed, command.writes_max) == (1, True, 1)
+    assert (command.close, command.resumed, command.writes_max) == (1, True, 0)
     assert await following.tick(ended(command)) == ["ACCEPTED"]
     assert not following.engine.image.kept.closings
 

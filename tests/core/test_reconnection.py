@@ -13,7 +13,7 @@ from gateway.core.model import (
     ProfileAbility,
     SupplyState,
 )
-from gateway.core.reconnection import GUARDS, WIRE_GUARDS, Verdict, cause_known
+from gateway.core.reconnection import GUARDS, WIRE_GUARDS, Verdict
 from tests.core.world import HOUR_MS, M1, M2, STATION, World, dark_and_paid, entry, meter
 
 M3 = meter(3, dt="T2")
@@ -306,24 +306,3 @@ def test_every_verdict_is_seen_in_these_tables() -> None:
     seen = {row[-1] for table in (GIVEN_DARK_AND_PAID, FROM_NOTHING) for row in table}
     wire = {verdict for verdict, _ in WIRE_GUARDS}
     assert seen | wire == set(Verdict)
-
-
-def test_the_cause_is_known_while_an_ask_lasts_or_by_the_list() -> None:
-    world = World(M1, M2)
-    assert not cause_known(M1, world.image, world.now)
-    world.pays(1)
-    assert cause_known(M1, world.image, world.now)
-    listed_again_as_paid(world)
-    assert cause_known(M1, world.image, world.now), "a newer list does not unsay the ask"
-    world.closed_before(M1)
-    assert cause_known(M1, world.image, world.now), "an opening now is a retrip"
-    world.wait(HOUR_MS)
-    assert not cause_known(M1, world.image, world.now), "it may be for safety"
-    assert world.pays(1) == "OLDER_THAN_STANDING", "the ask was used up"
-    assert world.pays(1, 900) == "ACCEPTED", "the listed payment's own receipt asks anew"
-    assert cause_known(M1, world.image, world.now)
-    assert world.pays(1, 900) == "DUPLICATE"
-    world.closed_before(M1)
-    world.wait(HOUR_MS)
-    world.lists(2_000, entry(1, 900, cut=True))
-    assert cause_known(M1, world.image, world.now)

@@ -225,6 +225,11 @@ def a_close_ended_unknown_and_the_meter_reads_closed(world: World) -> None:
     world.reads("M1", CLOSED)
 
 
+def a_close_ended_with_nothing_behind_it(world: World) -> None:
+    world.closed_before(M1, Outcome.CLOSED_UNVERIFIED, why=Why.READS_DISAGREE)
+    world.reads("M1", CLOSED)
+
+
 ALARMS: list[tuple[str, Callable[[World], None], set[Alarm]]] = [
     ("all is well", all_is_well, set()),
     ("the list goes stale", list_goes_stale, {Alarm.LIST_STALE}),
@@ -232,6 +237,11 @@ ALARMS: list[tuple[str, Callable[[World], None], set[Alarm]]] = [
     ("a meter is silent", a_meter_is_silent, {Alarm.METERS_SILENT}),
     ("a close failed", a_close_failed, {Alarm.CLOSE_FAILED}),
     ("nobody knows how a close ended", a_close_ended_unknown, {Alarm.CLOSE_FAILED}),
+    (
+        "a switch closed and nothing comes out of it",
+        a_close_ended_with_nothing_behind_it,
+        {Alarm.CLOSED_WITHOUT_SUPPLY},
+    ),
     ("a close failed and the next did not", a_close_failed_and_the_next_did_not, set()),
     # Once the alarm stood until the next close of that meter, which might never be needed.
     (

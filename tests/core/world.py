@@ -254,7 +254,9 @@ class World:
             self._seen(MeterSeen(serial=serial, reading=reading))
         return True
 
-    def closed_before(self, of: Meter, outcome: Outcome = Outcome.CLOSED_VERIFIED) -> None:
+    def closed_before(
+        self, of: Meter, outcome: Outcome = Outcome.CLOSED_VERIFIED, why: Why = Why.NONE
+    ) -> None:
         """A close of this meter was decided and ended just now, whatever the rule says."""
         close = self.image.kept.close_count + 1
         account, serial, dt = Account(of.account), Serial(of.serial), DtId(of.dt)
@@ -277,7 +279,7 @@ class World:
                 dt=dt,
                 outcome=outcome,
                 verdict="",
-                why=Why.NONE,
+                why=why,
                 writes=1,
                 forced=False,
                 decided_ms=self.now.mono_ms,
