@@ -31,6 +31,7 @@ from gateway.core.image import DONE
 from gateway.core.model import Digest, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.status import Status
+from gateway.headend.session import BrokerSettings
 from gateway.host.clock import boot_ms, wall_ms
 from gateway.utility.collect import Collector
 from gateway.utility.publish import publish_document
@@ -66,12 +67,10 @@ class Story:
         self._papers = papers
         self._line = line
         self._foreign = foreign
-        self._broker = broker
+        self._broker = BrokerSettings(host=broker[0], port=broker[1])
         self._client = LocalClient(config.parent / "state" / "gateway.sock")
         self._database = config.parent / "head-end.db"
-        self._collector = Collector(
-            host=broker[0], port=broker[1], utility=UTILITY, database=self._database
-        )
+        self._collector = Collector(self._broker, utility=UTILITY, database=self._database)
         self._say = say
         self._began_ms = boot_ms()
         self._records: list[Record] = []
@@ -227,18 +226,16 @@ class Story:
             async with asyncio.timeout(BROKER_MAX_S):
                 await self._collector.start()
         except TimeoutError as error:
-            host, port = self._broker
+            place = f"{self._broker.host}:{self._broker.port}"
             raise DemoError(
-                f"no broker at {host}:{port} within {BROKER_MAX_S:.0f} s; start it, or leave "
-                "--broker out"
+                f"no broker at {place} within {BROKER_MAX_S:.0f} s; start it, or leave --broker out"
             ) from error
 
     async def _publish(self, document: bytes) -> None:
         # The embedded broker forgets what was under way when the daemon is killed, so whoever
         # publishes says it again until the journal has it; a real broker needs one saying.
-        host, port = self._broker
         while True:
-            await publish_document(document, host=host, port=port, utility=UTILITY, gateway=GATEWAY)
+            await publish_document(document, self._broker, utility=UTILITY, gateway=GATEWAY)
             if await self._recorded(self._papers.digest(document)):
                 return
 

@@ -4,8 +4,9 @@ Owns the arguments that publish and collect share, and how ids and addresses are
 hold a password: it stays in its file.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 import msgspec
@@ -18,7 +19,34 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def broker_options(command: Command) -> Command:
-    """The options that say where the broker is and whose topics are meant."""
+    """The options that say where the broker is and whose topics are meant.
+
+    The command gets them as `settings` and `utility`.
+    """
+
+    @functools.wraps(command)
+    def with_settings(
+        *args: Any,
+        broker: tuple[str, int],
+        username: str | None,
+        password_file: str | None,
+        topic_root: str,
+        **others: Any,
+    ) -> Any:
+        given = {
+            "host": broker[0],
+            "port": broker[1],
+            "username": username,
+            "password_file": password_file,
+            "topic_root": topic_root,
+        }
+        try:
+            settings = msgspec.convert(given, BrokerSettings)
+        except msgspec.ValidationError as error:
+            raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
+        return command(*args, settings=settings, **others)
+
+    decorated: Any = with_settings
     for option in (
         click.option(
             "--utility", callback=checked_id, required=True, help="The utility's id in the topics."
@@ -39,24 +67,8 @@ def broker_options(command: Command) -> Command:
             help="The MQTT broker.",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def settings_of(
-    host: str, port: int, *, topic_root: str, username: str | None, password_file: str | None
-) -> BrokerSettings:
-    """Checked settings. Raises `msgspec.ValidationError`, which names the place."""
-    return msgspec.convert(
-        {
-            "host": host,
-            "port": port,
-            "topic_root": topic_root,
-            "username": username,
-            "password_file": password_file,
-        },
-        BrokerSettings,
-    )
+        decorated = option(decorated)
+    return cast("Command", decorated)
 
 
 def host_and_port(

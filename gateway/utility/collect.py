@@ -30,9 +30,9 @@ from gateway.headend.messages import (
     read_records,
     up_filter,
 )
-from gateway.headend.session import DialFailed, Message, Session
+from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
 from gateway.host.clock import wall_ms
-from gateway.utility.broker import broker_options, settings_of
+from gateway.utility.broker import broker_options
 from gateway.utility.collected import Counts, Keeper, Position, contents_of, counts_of
 from gateway.utility.collecting import (
     BatchCollected,
@@ -57,23 +57,17 @@ class Collector:
 
     def __init__(
         self,
+        settings: BrokerSettings,
         *,
-        host: str,
-        port: int,
         utility: str,
         database: Path,
-        topic_root: str = "fg",
-        username: str | None = None,
-        password_file: str | None = None,
         report: Callable[[Collecting], None] = lambda _: None,
     ) -> None:
-        self._settings = settings_of(
-            host, port, topic_root=topic_root, username=username, password_file=password_file
-        )
+        self._settings = settings
         self._utility = msgspec.convert(utility, IdText)
         self._database = database
         self._report = report
-        filters = (up_filter(topic_root, utility),)
+        filters = (up_filter(settings.topic_root, utility),)
         role = Role(client_id=f"fg-head-end-{utility}", lasting=False, filters=filters)
         self._dialler = Dialler(self._settings, role)
         self._back_off = BackOff()
@@ -246,15 +240,7 @@ class Collector:
     help="SQLite file of the collected records; made where it is missing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
-def collect(
-    broker: tuple[str, int],
-    username: str | None,
-    password_file: str | None,
-    topic_root: str,
-    utility: str,
-    database: Path,
-    as_json: bool,
-) -> None:
+def collect(settings: BrokerSettings, utility: IdText, database: Path, as_json: bool) -> None:
     """Collect and acknowledge all gateways' records.
 
     It goes on until Ctrl-C.
@@ -272,16 +258,7 @@ def collect(
             click.echo(line)
 
     async def until_interrupted() -> None:
-        collector = Collector(
-            host=broker[0],
-            port=broker[1],
-            utility=utility,
-            database=database,
-            topic_root=topic_root,
-            username=username,
-            password_file=password_file,
-            report=report,
-        )
+        collector = Collector(settings, utility=utility, database=database, report=report)
         collecting = asyncio.create_task(collector.run())
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, collecting.cancel)
@@ -291,7 +268,5 @@ def collect(
 
     try:
         asyncio.run(until_interrupted())
-    except msgspec.ValidationError as error:
-        raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
     except sqlite3.Error as error:
         raise click.ClickException(f"{database}: {error}; check path, rights and room") from error

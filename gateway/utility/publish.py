@@ -16,7 +16,7 @@ from gateway.core.model import GatewayId, IdText
 from gateway.headend.dialler import Dialler, Role
 from gateway.headend.messages import DOCUMENT_MAX, Topics, pack_document
 from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
-from gateway.utility.broker import broker_options, checked_id, settings_of
+from gateway.utility.broker import broker_options, checked_id
 from gateway.utility.files import Mistake, read_whole
 
 CONFIRM_TIMEOUT_S = 30.0
@@ -27,27 +27,16 @@ class NotPublished(Exception):  # noqa: N818 - the world's answer, not an error 
 
 
 async def publish_document(
-    document: bytes,
-    *,
-    host: str,
-    port: int,
-    utility: str,
-    gateway: str,
-    topic_root: str = "fg",
-    username: str | None = None,
-    password_file: str | None = None,
+    document: bytes, settings: BrokerSettings, *, utility: str, gateway: str
 ) -> None:
     """Send a document to a gateway's `down/document`, QoS 1, and wait until the broker has it.
 
-    Raises `NotPublished`, and `msgspec.ValidationError` where an id or the address is malformed.
+    Raises `NotPublished`, and `msgspec.ValidationError` where an id is malformed.
     """
     if len(document) > DOCUMENT_MAX:
         raise NotPublished(f"{len(document)} bytes; no gateway takes more than {DOCUMENT_MAX}")
-    settings = settings_of(
-        host, port, topic_root=topic_root, username=username, password_file=password_file
-    )
     topics = Topics(
-        root=topic_root,
+        root=settings.topic_root,
         utility=msgspec.convert(utility, IdText),
         gateway=GatewayId(msgspec.convert(gateway, IdText)),
     )
@@ -68,15 +57,7 @@ async def publish_document(
 @broker_options
 @click.option("--gateway", callback=checked_id, required=True, help="The gateway that it is for.")
 @click.argument("file", type=click.Path(path_type=Path))
-def publish(
-    broker: tuple[str, int],
-    username: str | None,
-    password_file: str | None,
-    topic_root: str,
-    utility: str,
-    gateway: str,
-    file: Path,
-) -> None:
+def publish(settings: BrokerSettings, utility: IdText, gateway: IdText, file: Path) -> None:
     """Send a signed document to one gateway by MQTT.
 
     Returns when the broker has taken it. The gateway answers with a record: see collect.
@@ -87,23 +68,11 @@ def publish(
     """
     try:
         document = read_whole(file).strip()
-        sending = publish_document(
-            document,
-            host=broker[0],
-            port=broker[1],
-            utility=utility,
-            gateway=gateway,
-            topic_root=topic_root,
-            username=username,
-            password_file=password_file,
-        )
-        asyncio.run(sending)
+        asyncio.run(publish_document(document, settings, utility=utility, gateway=gateway))
     except Mistake as mistake:
         raise click.ClickException(str(mistake)) from mistake
     except NotPublished as failed:
         raise click.ClickException(f"{file}: not published: {failed}") from failed
-    except msgspec.ValidationError as error:
-        raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
     click.echo(f"{file}: the broker has it for gateway {gateway} ({len(document)} bytes)")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.bench.broker import demo_broker
 from gateway.core.fact import read_record
 from gateway.headend.messages import pack_records, read_records
+from gateway.headend.session import BrokerSettings
 from gateway.utility.collect import Collector
 from gateway.utility.collected import Counts
 from tests.rooms.brokers import Mosquitto, mosquitto
@@ -15,7 +16,8 @@ from tests.rooms.headend.other_end import TOPICS, OtherEnd
 
 
 def head_end(host: str, port: int, folder: Path) -> Collector:
-    return Collector(host=host, port=port, utility=UTILITY, database=folder / "records.db")
+    settings = BrokerSettings(host=host, port=port)
+    return Collector(settings, utility=UTILITY, database=folder / "records.db")
 
 
 def holds_all(collector: Collector, engine: EngineSide) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.bench.broker import demo_broker
+from gateway.headend.session import BrokerSettings
 from gateway.utility.broker import broker_options
 from gateway.utility.collect import collect
 from gateway.utility.collected import counts_of
@@ -75,10 +76,9 @@ def test_publish_names_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_a_document_that_no_gateway_takes_is_not_published() -> None:
+    settings = BrokerSettings(host=LOOPBACK, port=1)
     with pytest.raises(NotPublished, match="no gateway takes more"):
-        await publish_document(
-            b"e" * 5_000_000, host=LOOPBACK, port=1, utility=UTILITY, gateway=GATEWAY
-        )
+        await publish_document(b"e" * 5_000_000, settings, utility=UTILITY, gateway=GATEWAY)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_a_broker_is_named_by_host_and_port(text: str, found: tuple[str, int]) -
 
     @click.command()
     @broker_options
-    def command(broker: tuple[str, int], **_others: object) -> None:
-        seen.append(broker)
+    def command(settings: BrokerSettings, **_others: object) -> None:
+        seen.append((settings.host, settings.port))
 
     CliRunner().invoke(command, ["--utility", UTILITY, "--broker", text], catch_exceptions=False)
     assert seen == [found]
@@ -171,6 +171,7 @@ async def test_the_demos_broker_keeps_documents_for_a_gateway_that_is_away() -> 
     async with demo_broker() as (host, port):
         async with before.running(host, port):
             await before.until_connected()
-        await publish_document(b"eyJ.kept", host=host, port=port, utility=UTILITY, gateway=GATEWAY)
+        settings = BrokerSettings(host=host, port=port)
+        await publish_document(b"eyJ.kept", settings, utility=UTILITY, gateway=GATEWAY)
         async with after.running(host, port):
             await after.until(lambda: b"eyJ.kept" in after.documents)
