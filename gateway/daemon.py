@@ -140,8 +140,10 @@ async def _hand_in(documents: tuple[Path, ...], inbox: BoundedInbox) -> None:
             logger.error("%s: %s. Name a readable file.", path, error.strerror)  # noqa: TRY400
             continue
         answer = await inbox.ask(DocumentClaim(raw=raw.strip(), road=Road.INSTALLED))
-        if not answer.accepted:
-            logger.error("%s: %s: %s", path, answer.word, answer.detail)
+        if answer.word == "SEQ_OLD":
+            logger.info("%s: a newer one has come since and is in force", path)
+        elif not answer.accepted:
+            logger.error("%s: %s: see the journal", path, answer.word)
 
 
 async def _end(tasks: list["asyncio.Task[None]"]) -> None:

@@ -63,6 +63,9 @@ class SerialPort:
         try:
             _carry_parity(device.fileno(), settings)
             _wait_for_data(device.fileno())
+        except termios.error as error:  # the port went away meanwhile; it is no OSError by itself
+            device.close()
+            raise OSError(*error.args) from error
         except BaseException:
             device.close()
             raise
