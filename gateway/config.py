@@ -10,22 +10,13 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, assert_never, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 
 from gateway.bus.profile import Profile, ProfileError, load_profiles
 from gateway.bus.room import BusSettings
-from gateway.core.documents import (
-    AllowList,
-    Receipt,
-    Site,
-    Unsound,
-    check_list,
-    check_receipt,
-    check_site,
-    decode,
-)
+from gateway.core.documents import Unsound, check, decode
 from gateway.core.model import GatewayId, IdText, Station
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Root, load_root, verify
 from gateway.headend.session import BrokerSettings
@@ -183,15 +174,7 @@ def _port_mistakes(port: Path, where: str) -> Iterator[str]:
 def _document_mistakes(path: Path, where: str, parts: Parts) -> Iterator[str]:
     try:
         document = decode(verify(path.read_bytes().strip(), FIELD_DOCUMENTS, parts.root))
-        match document:
-            case Site():
-                check_site(document, parts.station)
-            case AllowList():
-                check_list(document, parts.station)
-            case Receipt():
-                check_receipt(document, parts.station)
-            case _:
-                assert_never(document)
+        check(document, parts.station)
     except OSError as error:
         yield f"{where}: {path}: {error.strerror}. Name a readable file."
     except (Rejected, Unsound) as flaw:

@@ -52,6 +52,7 @@ from gateway.core.kept import Instant, Kept
 from gateway.core.model import Now
 from gateway.core.plan import plan
 from gateway.core.signature import FIELD_DOCUMENTS, verify
+from gateway.core.waiting import instant_of
 from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Loaded, Reply, Room
 
 logger = logging.getLogger(__name__)
@@ -228,7 +229,7 @@ class Engine:
 
     async def _admit(self, event: Event, draft: _Draft) -> Answer:
         image, now = draft.image, draft.now
-        at = Instant(boot=now.boot, mono_ms=now.mono_ms, wall_ms=now.wall_ms)
+        at = instant_of(now)
         match event:
             case DocumentClaim():
                 return self._admitted(admit_document(event, image, now), draft)
@@ -269,12 +270,12 @@ class Engine:
             )
         if admission.body is not None:
             draft.record(admission.body, admission.document)
+            # Here it is bounded as the records are, whoever floods the doors.
+            what = "claim" if verified is None else verified.type
+            logger.info("%s: %s", what, admission.answer.word)
         if admission.unwritten:
             unwritten = draft.image.unwritten_refusals + 1
             draft.image = msgspec.structs.replace(draft.image, unwritten_refusals=unwritten)
-        if admission.body is not None:  # bounded as the records are, whoever floods the doors
-            what = "claim" if verified is None else verified.type
-            logger.info("%s: %s", what, admission.answer.word)
         return admission.answer
 
     async def _acknowledged(self, claim: AckClaim, draft: _Draft) -> Answer:

@@ -13,9 +13,7 @@ from gateway.core.documents import (
     Receipt,
     Site,
     Unsound,
-    check_list,
-    check_receipt,
-    check_site,
+    check,
     decode,
 )
 from gateway.core.fact import (
@@ -172,6 +170,7 @@ def admit_reading(seen: MeterSeen, image: Image) -> Body | None:
 
 
 def _judge(document: Document, verified: Verified, road: Road, image: Image, now: Now) -> Admission:
+    check(document, image.station)
     match document:
         case Site():
             return _judge_site(document, verified, road, image)
@@ -184,7 +183,6 @@ def _judge(document: Document, verified: Verified, road: Road, image: Image, now
 
 
 def _judge_site(site: Site, verified: Verified, road: Road, image: Image) -> Admission:
-    check_site(site, image.station)
     kept = image.kept
     if kept.site is not None and _is_duplicate(
         site.seq, verified.digest, kept.site.seq, kept.site_digest
@@ -201,7 +199,6 @@ def _judge_site(site: Site, verified: Verified, road: Road, image: Image) -> Adm
 
 
 def _judge_list(allow_list: AllowList, verified: Verified, road: Road, image: Image) -> Admission:
-    check_list(allow_list, image.station)
     in_force = image.kept.list_in_force
     if in_force is not None:
         if _is_duplicate(allow_list.seq, verified.digest, in_force.seq, in_force.digest):
@@ -227,7 +224,6 @@ def _judge_list(allow_list: AllowList, verified: Verified, road: Road, image: Im
 def _judge_receipt(
     receipt: Receipt, verified: Verified, road: Road, image: Image, now: Now
 ) -> Admission:
-    check_receipt(receipt, image.station)
     meter = image.by_account.get(receipt.account)
     if meter is None:
         raise Unsound("NOT_ON_ROSTER", f"account {receipt.account} is not on this feeder's roster")

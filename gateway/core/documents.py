@@ -102,6 +102,19 @@ def decode(verified: Verified) -> Document:
         raise Rejected(Flaw.MALFORMED_PAYLOAD, str(error)) from error
 
 
+def check(document: Document, station: Station) -> None:
+    """Whether a document is for this station and sound in itself. Raises `Unsound`."""
+    match document:
+        case Site():
+            check_site(document, station)
+        case AllowList():
+            check_list(document, station)
+        case Receipt():
+            check_receipt(document, station)
+        case _:
+            assert_never(document)
+
+
 def check_site(site: Site, station: Station) -> None:
     """Whether a site document can be in force on this station. Raises `Unsound`."""
     _check_audience(site.gateway, station.gateway)

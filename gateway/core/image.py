@@ -46,7 +46,13 @@ from gateway.core.kept import (
 from gateway.core.model import Limits, Meter, Reading, Station, SupplyState, Value
 from gateway.core.signature import Root
 from gateway.core.standing import Standing, Word, in_force_from, word_in_force
-from gateway.core.waiting import at_ms, elapsed_ms, paid_and_dark_since, with_one_more
+from gateway.core.waiting import (
+    at_ms,
+    elapsed_ms,
+    instant_of,
+    paid_and_dark_since,
+    with_one_more,
+)
 
 MINUTE_MS = 60_000
 UNWRITTEN = "UNWRITTEN"
@@ -106,7 +112,7 @@ def restored(image: Image, kept: Kept) -> Image:
 def apply(image: Image, record: Record, document: Site | AllowList | Receipt | None) -> Image:
     """The image after one record. `document` is the document that an installation is about."""
     body = record.body
-    at = Instant(boot=record.boot, mono_ms=record.mono_ms, wall_ms=record.wall_ms)
+    at = instant_of(record)
     image = _keep(image, wall_low_ms=max(image.kept.wall_low_ms, record.wall_low_ms))
     match body:
         case Started():
@@ -153,6 +159,17 @@ def observe(image: Image, seen: Observation, at: Instant) -> Image:
             assert_never(seen)
 
 
+def waits_since(kept: Kept, account: str, serial: str, at: Instant) -> Instant | None:
+    """Since when a consumer has been both paid and dark; None: no proof of payment is known."""
+    proof, supply = kept.proofs.get(account), kept.supply.get(serial)
+    if proof is None:
+        return None
+    dark = None
+    if supply is not None and supply.state is not SupplyState.CONNECTED:
+        dark = supply.since
+    return paid_and_dark_since(proof.received, dark, at)
+
+
 def _keep(image: Image, **changes: Any) -> Image:
     return msgspec.structs.replace(image, kept=msgspec.structs.replace(image.kept, **changes))
 
@@ -176,7 +193,6 @@ def _site_installed(image: Image, body: SiteInstalled, site: Site, at: Instant) 
         image,
         site=site,
         site_digest=body.digest,
-        site_signer=body.signer,
         supply={s: value for s, value in kept.supply.items() if s in serials},
         setbacks={s: value for s, value in kept.setbacks.items() if s in serials},
         ended={s: value for s, value in kept.ended.items() if s in serials},
@@ -282,7 +298,11 @@ def _close_intended(image: Image, body: CloseIntended, at: Instant) -> Image:
         account=body.account,
         attempt=body.attempt,
         decided=at if before is None else before.decided,
-        waits_since=_waits_since(body, kept, at) if before is None else before.waits_since,
+        waits_since=(
+            waits_since(kept, body.account, body.meter, at)
+            if before is None
+            else before.waits_since
+        ),
     )
     mark = CloseMark(serial=body.meter, dt=body.dt, boot=at.boot, mono_ms=at.mono_ms)
     return _keep(
@@ -324,16 +344,6 @@ def _close_ended(image: Image, body: CloseEnded, at: Instant) -> Image:
         restored=restored,
     )
     return msgspec.structs.replace(after, in_flight=after.in_flight - {body.close})
-
-
-def _waits_since(body: CloseIntended, kept: Kept, at: Instant) -> Instant | None:
-    proof, supply = kept.proofs.get(body.account), kept.supply.get(body.meter)
-    if proof is None:
-        return None
-    open_since = None
-    if supply is not None and supply.state is not SupplyState.CONNECTED:
-        open_since = supply.since
-    return paid_and_dark_since(proof.received, open_since, at)
 
 
 def _waited_ms(body: CloseEnded, kept: Kept, at: Instant) -> int | None:

@@ -29,7 +29,7 @@ from gateway.core.image import DONE
 from gateway.core.kept import Instant
 from gateway.core.model import Account, Digest, DtId, Serial, SupplyState
 from gateway.core.promise import Journey, Journeys, Paper, Reason, Try
-from gateway.core.waiting import at_ms, elapsed_ms, paid_and_dark_since
+from gateway.core.waiting import at_ms, elapsed_ms, instant_of, paid_and_dark_since
 
 
 def journeys_of(records: Iterable[Record]) -> Journeys:
@@ -143,7 +143,7 @@ class _Reader:
         close.numbers.append(record.number)
         if body.attempt > 1:
             return
-        close.decided = _instant(record)
+        close.decided = instant_of(record)
         close.reason, close.paid_at = self._reason(body)
         if body.received_wall_ms is not None:
             wall_ms = body.received_wall_ms
@@ -179,7 +179,7 @@ class _Reader:
         return reason, paid_at
 
     def _close_ended(self, home: _Home, record: Record, body: CloseEnded) -> None:
-        close, at = self._close_of(home, body), _instant(record)
+        close, at = self._close_of(home, body), instant_of(record)
         close.numbers.append(record.number)
         close.outcome, close.detail = body.outcome, body.verdict or body.why
         close.written = None if body.written_ms is None else at_ms(at, body.written_ms)
@@ -193,7 +193,7 @@ class _Reader:
 
     def _came_back(self, home: _Home, lit: Record) -> None:
         """The meter is read CONNECTED, by our doing or by other means; what follows is new."""
-        at = _instant(lit)
+        at = instant_of(lit)
         if any(close.outcome is Outcome.UNKNOWN for close in home.closes):
             self._end(home, lit, at, outcome=Outcome.UNKNOWN, connected=at)
         elif home.newest is not None:
@@ -237,7 +237,7 @@ class _Reader:
         return Journey(
             account=home.account,
             meter=home.meter,
-            dark_since=None if close.dark is None else _instant(close.dark),
+            dark_since=None if close.dark is None else instant_of(close.dark),
             paid_at=close.paid_at,
             received=close.received,
             decided=decided,
@@ -270,7 +270,7 @@ def _waited(close: _Close, ended: Instant) -> tuple[int | None, bool]:
         return None, False
     if close.dark is None and not close.whole:
         return None, False
-    dark = None if close.dark is None else _instant(close.dark)
+    dark = None if close.dark is None else instant_of(close.dark)
     since = paid_and_dark_since(close.received, dark, close.decided)
     return elapsed_ms(since, ended), since.boot != ended.boot
 
@@ -284,7 +284,7 @@ def _asked(home: _Home) -> _Close:
         dt=DtId(""),
         dark=home.dark,
         whole=True,
-        received=_instant(first),
+        received=instant_of(first),
         arrived=first.number,
         paid_at=first.body.paid_at,
     )
@@ -298,7 +298,3 @@ def _told(close: _Close) -> Try:
         detail=close.detail,
         numbers=tuple(close.numbers),
     )
-
-
-def _instant(record: Record) -> Instant:
-    return Instant(boot=record.boot, mono_ms=record.mono_ms, wall_ms=record.wall_ms)

@@ -94,7 +94,6 @@ class Kept(Value):
 
     site: Site | None = None
     site_digest: Digest | None = None
-    site_signer: str = ""
     list_in_force: ListInForce | None = None
     list_received: Instant | None = None
     words: Mapping[str, Word] = {}

@@ -16,7 +16,6 @@ Serial = NewType("Serial", str)
 GatewayId = NewType("GatewayId", str)
 BusId = NewType("BusId", str)
 DtId = NewType("DtId", str)
-FeederId = NewType("FeederId", str)
 KeyId = NewType("KeyId", str)
 Digest = NewType("Digest", str)
 """SHA-256 of a document's payload, 64 lower-case hexadecimal digits."""

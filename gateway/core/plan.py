@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import msgspec
 
 from gateway.core.fact import CloseCommand, CloseEnded, CloseIntended, Outcome, Why, record_of
-from gateway.core.image import Image, apply
+from gateway.core.image import Image, apply, waits_since
 from gateway.core.kept import Closing, Instant
 from gateway.core.model import Account, DtId, Meter, Now, Serial, Value
 from gateway.core.reconnection import Verdict, may_close
-from gateway.core.waiting import elapsed_ms, instant_of, paid_and_dark_since
+from gateway.core.waiting import elapsed_ms, instant_of
 
 WRITES_MAX = 2
 """Writes for one close: a second only after the first brought no answer and a read said open."""
@@ -55,12 +55,9 @@ def plan(image: Image, now: Now) -> Plan:
 
 def waited_ms(meter: Meter, image: Image, now: Now) -> int:
     """Milliseconds this consumer has been paid and dark; 0 where no proof of payment is here."""
-    proof = image.kept.proofs.get(meter.account)
-    if proof is None:
-        return 0
-    supply, at = image.kept.supply.get(meter.serial), instant_of(now)
-    dark = None if supply is None else supply.since
-    return elapsed_ms(paid_and_dark_since(proof.received, dark, at), at)
+    at = instant_of(now)
+    since = waits_since(image.kept, meter.account, meter.serial, at)
+    return 0 if since is None else elapsed_ms(since, at)
 
 
 def age_ms(instant: Instant, now: Now) -> int:

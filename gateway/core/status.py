@@ -112,6 +112,7 @@ def status_of(image: Image, now: Now) -> Status:
     )
     waiting = [meter for meter in dark if _waits(meter)]
     promise_ms = image.limits.promise_ms
+    promise_broken = sum(meter.waited_ms > promise_ms for meter in waiting)
     kept = image.kept
     return Status(
         gateway=image.station.gateway,
@@ -128,7 +129,7 @@ def status_of(image: Image, now: Now) -> Status:
         waiting=len(waiting),
         longest_wait_ms=max((meter.waited_ms for meter in waiting), default=0),
         promise_ms=promise_ms,
-        promise_broken=sum(meter.waited_ms > promise_ms for meter in waiting),
+        promise_broken=promise_broken,
         compensation_ms=image.limits.compensation_ms,
         restored=kept.restored,
         dark=dark,
@@ -142,7 +143,7 @@ def status_of(image: Image, now: Now) -> Status:
         buses=tuple(image.buses[name] for name in sorted(image.buses)),
         broker=image.broker,
         head_end=_head_end_status(image, now),
-        alarms=_alarms(image, dark, now),
+        alarms=_alarms(image, dark, now, promise_broken),
     )
 
 
@@ -218,8 +219,9 @@ def _head_end_status(image: Image, now: Now) -> HeadEndStatus | None:
     return HeadEndStatus(online=seen.online, since_ms=age_ms(since, now))
 
 
-def _alarms(image: Image, dark: tuple[MeterStatus, ...], now: Now) -> tuple[Alarm, ...]:
-    promise_ms = image.limits.promise_ms
+def _alarms(
+    image: Image, dark: tuple[MeterStatus, ...], now: Now, promise_broken: int
+) -> tuple[Alarm, ...]:
     unsuccessful = {Outcome.FAILED, Outcome.UNKNOWN, Outcome.REFUSED}
     standing = {
         Alarm.NO_SITE: image.kept.site is None,
@@ -227,7 +229,7 @@ def _alarms(image: Image, dark: tuple[MeterStatus, ...], now: Now) -> tuple[Alar
         Alarm.LIST_STALE: image.kept.list_in_force is not None and image.stale(now.wall_low_ms),
         Alarm.BUS_DOWN: any(not bus.open for bus in image.buses.values()),
         Alarm.METERS_SILENT: any(bus.silent for bus in image.buses.values()),
-        Alarm.PROMISE_BROKEN: any(meter.waited_ms > promise_ms and _waits(meter) for meter in dark),
+        Alarm.PROMISE_BROKEN: promise_broken > 0,
         Alarm.CLOSE_FAILED: any(meter.last_outcome in unsuccessful for meter in dark),
         Alarm.CLOSED_WITHOUT_SUPPLY: any(
             ended.outcome is Outcome.CLOSED_UNVERIFIED and ended.why is Why.READS_DISAGREE

@@ -6,13 +6,14 @@ back. Must never look at documents or meters: it is told which instants count.
 
 import msgspec
 
+from gateway.core.fact import Record
 from gateway.core.kept import Instant, Restored
 from gateway.core.model import Now
 
 
-def instant_of(now: Now) -> Instant:
-    """The present as a point from which durations are counted."""
-    return Instant(boot=now.boot, mono_ms=now.mono_ms, wall_ms=now.wall_ms)
+def instant_of(moment: Now | Record) -> Instant:
+    """The present, or when a record was made, as a point from which durations are counted."""
+    return Instant(boot=moment.boot, mono_ms=moment.mono_ms, wall_ms=moment.wall_ms)
 
 
 def at_ms(beside: Instant, mono_ms: int) -> Instant:

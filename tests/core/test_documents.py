@@ -16,10 +16,10 @@ from gateway.core.documents import (
     Receipt,
     Site,
     Unsound,
-    check_list,
-    check_receipt,
-    check_site,
     decode,
+)
+from gateway.core.documents import (
+    check as check_at,
 )
 from gateway.core.model import GatewayId, Meter, ProfileAbility, Station
 from gateway.core.signature import (
@@ -98,12 +98,7 @@ def list_of(*accounts: ListEntry, gateway: str = "rewa-7") -> AllowList:
 
 
 def check(document: Document) -> None:
-    if isinstance(document, Site):
-        check_site(document, STATION)
-    elif isinstance(document, AllowList):
-        check_list(document, STATION)
-    else:
-        check_receipt(document, STATION)
+    check_at(document, STATION)
 
 
 SOUND = [

@@ -8,43 +8,25 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway.bus.profile import load_profiles
 from gateway.core.fact import BusSeen, CloseReport, MeterSeen, Outcome
-from gateway.core.model import Meter, SupplyState
+from gateway.core.model import SupplyState
 from tests.foreign.slave_process import foreign_slave
 from tests.rooms.bus.gateway_side import Collected, command, paid_image, running
+from tests.rooms.bus.small_town import DDS, SDM
 from tests.rooms.bus.wire import Bridge
 
 PROFILES = load_profiles(None)
-DDS = Meter(
-    account="1001",
-    serial="H1",
-    profile="dds238-2-zn-sr",
-    bus="A",
-    unit=5,
-    dt="DT-1",
-    second_proof="sheet",
-)
-SDM = Meter(
-    account="1002",
-    serial="18074403",
-    profile="sdm230-relay8",
-    bus="A",
-    unit=3,
-    dt="DT-1",
-    switch_unit=40,
-    switch_channel=4,
-)
 
 
 async def test_a_libmodbus_meter_is_read_and_closed() -> None:
     bridge, inbox = Bridge(), Collected()
-    async with foreign_slave({5: bridge.far_path}, opened={5}) as slave:
+    async with foreign_slave({DDS.unit: bridge.far_path}, opened={DDS.unit}) as slave:
         async with running({"A": bridge.path}, PROFILES, inbox) as buses:
             buses.show(paid_image((DDS,), PROFILES))
             seen = await inbox.first(MeterSeen)
             assert seen.reading.state is SupplyState.DISCONNECTED
             buses.close_switch(command(DDS))
             report = await inbox.first(CloseReport)
-        truth = (await slave.truth())[5]
+        truth = (await slave.truth())[DDS.unit]
     assert report.outcome is Outcome.CLOSED_VERIFIED
     assert (truth.closed, truth.writes) == (True, 1)
     assert not [one for one in inbox.events if isinstance(one, BusSeen) and one.crc_errors]
