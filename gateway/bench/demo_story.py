@@ -84,9 +84,9 @@ class Story:
             await self._outage()
             await self._payments()
             await self._return()
+            return figures_of(await self._evidence())
         finally:
             await self._collector.stop()
-        return figures_of(await self._evidence())
 
     async def _before_noon(self) -> None:
         self._line_out("one 9600-baud line, 12 meters of three types; the head end is up")
@@ -196,7 +196,11 @@ class Story:
         self._line_out(f"the head end has acknowledged {status.acked_through} records")
 
     async def _evidence(self) -> Evidence:
+        # The daemon goes on writing (the swapped meter is tried again), so the head end is judged
+        # by the records there are now, once they have been acknowledged.
         await self._follow()
+        last = self._records[-1].number
+        await self._until("the last record is acknowledged", lambda s: s.acked_through >= last)
         collected = self._collector.records(GATEWAY)[: len(self._records)]
         truth = await self._line.control.truth()
         closed = {meter.serial for meter in truth.meters if meter.closed}
