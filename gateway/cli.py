@@ -14,21 +14,17 @@ import msgspec
 
 from gateway import __version__
 from gateway.config import Config, ConfigError, load_config, load_parts, mistakes
-from gateway.console import words
-from gateway.console.asking import CONFIG, JSON, ask_at, records_at
+from gateway.console import by_people
+from gateway.console.asking import CONFIG, JSON, ask_at, records_at, say_answer
 from gateway.console.evidence import evidence
-from gateway.console.local import RECORD_NUMBER_MAX, AskStatus, PlaceTag, Reply, Submit
-from gateway.core.fact import Answer, TagClaim, TagKind, read_record
+from gateway.console.local import RECORD_NUMBER_MAX, AskStatus, Submit
+from gateway.console.record_words import record_line
+from gateway.console.rules import rules
+from gateway.console.status_words import status_lines
+from gateway.core.records import read_record
 from gateway.journal.sqlite import JournalError
 
 HANDED_IN = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
-
-
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one document or tag: `what` is its place, or the command and its target."""
-
-    what: str
-    answer: Answer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -123,7 +119,7 @@ def status(config_path: Path, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(reply.status))
         return
-    for line in words.status_lines(reply.status):
+    for line in status_lines(reply.status):
         click.echo(line)
 
 
@@ -134,8 +130,8 @@ def status(config_path: Path, as_json: bool) -> None:
 def submit(config_path: Path, as_json: bool, files: tuple[str, ...]) -> None:
     """Hand in signed documents.
 
-    Each file holds a site, a list, or receipts one per line; "-" is standard input. What is refused
-    is said by name, and then the exit status is 1.
+    Each file holds a site, a list, an order, or receipts one per line; "-" is standard input. What
+    is refused is said by name, and then the exit status is 1.
 
     \b
     Examples:
@@ -146,15 +142,11 @@ def submit(config_path: Path, as_json: bool, files: tuple[str, ...]) -> None:
     in_order = True
     for file in files:
         with click.open_file(file, "rb") as opened:
-            lines = opened.read().strip().split(b"\n")
-        if not any(lines):
-            raise click.ClickException(f"{file}: it is empty; give a signed document")
-        for at, line in enumerate(map(bytes.strip, lines), start=1):
-            if not line:
-                continue
-            place = f"{file}: line {at}" if len(lines) > 1 else file
-            reply = ask_at(config.socket, Submit(document=line.decode("utf-8", "replace")))
-            in_order &= _say(reply, place, as_json)
+            content = opened.read()
+        documents = _documents_in(content.decode("utf-8", "replace"), file)
+        for place, document in documents:
+            reply = ask_at(config.socket, Submit(document=document))
+            in_order &= say_answer(reply, place, as_json)
     if not in_order:
         sys.exit(1)
 
@@ -179,34 +171,24 @@ def log(config_path: Path, as_json: bool, after: int) -> None:
     """
     for line in records_at(_socket(config_path), after):
         record = read_record(bytes(line.record))
-        click.echo(msgspec.json.encode(line) if as_json else words.record_line(record))
+        click.echo(msgspec.json.encode(line) if as_json else record_line(record))
 
 
-def _tag_command(name: str, kind: TagKind, place: bool, target: str, says: str) -> None:
-    def command(config_path: Path, as_json: bool, by: str, reason: str, on: str = "") -> None:
-        claim = TagClaim(kind=kind, target=on, place=place, by=by, reason=reason)
-        if not _say(ask_at(_socket(config_path), PlaceTag(claim=claim)), f"{name} {on}", as_json):
-            sys.exit(1)
-
-    called = f"feeder-gateway {name} {target}".rstrip()
-    command.__doc__ = f"{says}\n\n\b\nExample:\n  {called} --by NAME --reason WHY"
-    command = click.option("--reason", required=True, metavar="WHY", help="Why.")(command)
-    by = click.option("--by", required=True, metavar="NAME", help="Who answers for it.")
-    command = by(command)
-    if target:
-        command = click.argument("on", metavar=target)(command)
-    main.command(name)(CONFIG(JSON(command)))
+for command in (*by_people.COMMANDS, evidence, rules):
+    main.add_command(command)
 
 
-_tag_command("hold", TagKind.HOLD, True, "METER", "Forbid closing one meter, although paid.")
-_tag_command("release-hold", TagKind.HOLD, False, "METER", "Take a hold away.")
-_tag_command("isolate-dt", TagKind.ISOLATE_DT, True, "DT", "People are at work on a transformer.")
-_tag_command("end-dt", TagKind.ISOLATE_DT, False, "DT", "The work on a transformer is over.")
-_tag_command("isolate", TagKind.ISOLATE_FEEDER, True, "", "People are at work on the feeder.")
-_tag_command("end-isolation", TagKind.ISOLATE_FEEDER, False, "", "The work on the feeder is over.")
-
-
-main.add_command(evidence)
+def _documents_in(text: str, file: str) -> list[tuple[str, str]]:
+    """The documents of a file, each with its place. Raises `click.ClickException`."""
+    text = text.strip()
+    if not text:
+        raise click.ClickException(f"{file}: it is empty; give a signed document")
+    # What several keys have signed is one array, which may take more than one line.
+    lines = [text] if text.startswith("[") else text.split("\n")
+    stripped = ((at, line.strip()) for at, line in enumerate(lines, start=1))
+    return [
+        (f"{file}: line {at}" if len(lines) > 1 else file, line) for at, line in stripped if line
+    ]
 
 
 def _config(path: Path) -> Config:
@@ -218,15 +200,3 @@ def _config(path: Path) -> Config:
 
 def _socket(path: Path) -> Path:
     return _config(path).socket
-
-
-def _say(reply: Reply, what: str, as_json: bool) -> bool:
-    """Print the answer to a claim. Returns whether it was accepted."""
-    answer = reply.answer
-    assert answer is not None
-    if as_json:
-        click.echo(msgspec.json.encode(Answered(what=what.rstrip(), answer=answer)))
-    else:
-        detail = f": {answer.detail}" if answer.detail else ""
-        click.echo(f"{what.rstrip()}: {answer.word}{detail}")
-    return answer.accepted

@@ -16,9 +16,10 @@ import msgspec
 
 from gateway.bus.profile import Profile, ProfileError, load_profiles
 from gateway.bus.room import BusSettings
-from gateway.core.documents import Unsound, check, decode
+from gateway.core.documents import decode
 from gateway.core.model import GatewayId, IdText, Station
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Root, load_root, verify
+from gateway.core.soundness import Unsound, check
 from gateway.headend.session import BrokerSettings
 
 BUSES = msgspec.Meta(min_length=1, max_length=8)

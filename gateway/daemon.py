@@ -81,8 +81,8 @@ def _head_end(
         )
 
     def status(image: Image) -> bytes:
-        # Counts only: who is dark, and why, the records and the local socket say.
-        said = msgspec.structs.replace(status_of(image, clock.now()), dark=())
+        # Counts only: who is dark or has grace the records and the local socket say.
+        said = msgspec.structs.replace(status_of(image, clock.now()), dark=(), graces=())
         return msgspec.json.encode(said)
 
     return HeadEnd(

@@ -13,44 +13,43 @@ from typing import assert_never
 import msgspec
 
 from gateway import __version__
-from gateway.core.admission import (
-    ACCEPTED,
-    DUPLICATE,
-    Admission,
-    admit_close_report,
-    admit_document,
-    admit_reading,
-    admit_refusal,
-    admit_tag,
-)
+from gateway.core.admission import admit_document, admit_refusal
+from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
+from gateway.core.changes import apply
 from gateway.core.documents import Document, decode
 from gateway.core.fact import (
     AckClaim,
     Answer,
     BadMessage,
-    Body,
     BrokerSeen,
     BusSeen,
+    CauseClaim,
     Claim,
-    CloseReport,
     DocumentClaim,
     Event,
     HeadEndSeen,
-    ListInstalled,
     MeterSeen,
+    ResumeClaim,
     Road,
+    SwitchReport,
+    TagClaim,
+)
+from gateway.core.image import Image, observe, restored
+from gateway.core.kept import Instant, Kept
+from gateway.core.model import Now
+from gateway.core.plan import plan
+from gateway.core.records import (
+    Body,
+    ListInstalled,
     SiteInstalled,
     Started,
     Stored,
-    TagClaim,
     read_record,
     record_of,
     store,
 )
-from gateway.core.image import Image, apply, observe, restored
-from gateway.core.kept import Instant, Kept
-from gateway.core.model import Now
-from gateway.core.plan import plan
+from gateway.core.reports import admit_reading, admit_report
+from gateway.core.requests import admit_cause, admit_resume, admit_tag
 from gateway.core.signature import FIELD_DOCUMENTS, verify
 from gateway.core.waiting import instant_of
 from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Loaded, Reply, Room
@@ -183,7 +182,9 @@ class Engine:
         loaded = await self._journal.load()
         self.image = restore(self.image, loaded)
         self._clock.raise_low(self.image.kept.wall_low_ms)
-        draft = _Draft(self.image, self._clock.now())
+        now = self._clock.now()
+        self.image = msgspec.structs.replace(self.image, watching_since_ms=now.mono_ms)
+        draft = _Draft(self.image, now)
         draft.record(Started(version=__version__))
         await self._settle(draft, [])
 
@@ -217,13 +218,13 @@ class Engine:
         batch = draft.batch()
         if batch is not None:
             await self._journal.commit(batch)
-        in_flight = draft.image.in_flight | {command.close for command in planned.commands}
+        in_flight = draft.image.in_flight | {command.number for command in planned.commands}
         self.image = msgspec.structs.replace(draft.image, in_flight=in_flight)
         self._deadline_ms = planned.deadline_ms
         for watcher in self._watchers:
             watcher.show(self.image)
         for command in planned.commands:
-            self._bus.close_switch(command)
+            self._bus.switch(command)
         for reply, answer in answers:
             reply(answer)
 
@@ -237,10 +238,14 @@ class Engine:
                 return self._admitted(admit_refusal(event, image, now), draft)
             case TagClaim():
                 return self._admitted(admit_tag(event, image), draft)
+            case CauseClaim():
+                return self._admitted(admit_cause(event, image), draft)
+            case ResumeClaim():
+                return self._admitted(admit_resume(event, image), draft)
             case AckClaim():
                 return await self._acknowledged(event, draft)
-            case CloseReport():
-                body = admit_close_report(event, image, now)
+            case SwitchReport():
+                body = admit_report(event, image)
                 if body is None:
                     return DUPLICATE
                 draft.record(body)
@@ -268,8 +273,9 @@ class Engine:
             draft.documents.append(
                 ArchivedDocument(digest=verified.digest, type=verified.type, raw=verified.raw)
             )
-        if admission.body is not None:
-            draft.record(admission.body, admission.document)
+        for body in admission.bodies:
+            draft.record(body, admission.document)
+        if admission.bodies:
             # Here it is bounded as the records are, whoever floods the doors.
             what = "claim" if verified is None else verified.type
             logger.info("%s: %s", what, admission.answer.word)

@@ -7,9 +7,10 @@ Every room gets what it needs through these; no room knows another.
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.core.fact import Answer, Claim, CloseCommand, Event, Stored
+from gateway.core.fact import Answer, Claim, Event, SwitchCommand
 from gateway.core.image import Image
 from gateway.core.model import Digest, Now, Value
+from gateway.core.records import Stored
 from gateway.core.signature import DocumentType
 
 Reply = Callable[[Answer], None]
@@ -104,7 +105,7 @@ class Room(Protocol):
 
 
 class Bus(Room, Protocol):
-    """The meters of all buses. Posts `MeterSeen`, `BusSeen` and one `CloseReport` per command."""
+    """The meters of all buses. Posts `MeterSeen`, `BusSeen` and one `SwitchReport` per command."""
 
-    def close_switch(self, command: CloseCommand) -> None:
-        """Queue one close ahead of polling. Returns at once."""
+    def switch(self, command: SwitchCommand) -> None:
+        """Queue one command to a load switch ahead of polling. Returns at once."""

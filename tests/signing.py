@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.core.documents import AllowList, Receipt, Site
+from gateway.core.orders import Order
 from gateway.core.signature import Algorithm, DocumentType, Role
 from gateway.utility.keys import KeySet
-from gateway.utility.sign import SigningKey, payload_of
+from gateway.utility.sign import SigningKey, payload_of, sign_together
 
 
 def key(kid: str, *roles: Role, alg: Algorithm = Algorithm.ED25519) -> SigningKey:
@@ -25,6 +26,7 @@ KEYS = KeySet(
     site=key("site-1", Role.SITE),
     list=key("list-1", Role.LIST),
     receipt=key("receipt-1", Role.RECEIPT),
+    orders=tuple(key(f"order-{at}", Role.ORDER) for at in (1, 2)),
 )
 ISSUED_AT_MS = 1_795_392_000_000
 ROOT = KEYS.root(ISSUED_AT_MS)
@@ -45,6 +47,11 @@ def sign_list(allow_list: AllowList, by: SigningKey = KEYS.list) -> bytes:
 def sign_receipt(receipt: Receipt, by: SigningKey = KEYS.receipt) -> bytes:
     """A receipt as it travels."""
     return by.sign(DocumentType.RECEIPT, payload_of(receipt))
+
+
+def sign_order(order: Order, *by: SigningKey) -> bytes:
+    """An order as it travels, signed by both order keys where none is named."""
+    return sign_together(by or KEYS.orders, DocumentType.ORDER, payload_of(order))
 
 
 def envelope(header: Mapping[str, object] | bytes, payload: bytes, by: SigningKey) -> bytes:

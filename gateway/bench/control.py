@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 
@@ -65,7 +65,21 @@ class Fault(Request, tag="fault"):
     serial_answered: SerialText | None = None
 
 
-AnyRequest = Open | Close | TellTruth | Fault
+class Vend(Request, tag="vend"):
+    """Credit is bought, or used up, at a meter that keeps some; what forces it stays."""
+
+    serial: SerialText
+    credit: bool
+
+
+class Supply(Request, tag="supply"):
+    """The voltage ahead of this meter is held at a value; without one it swings by itself."""
+
+    serial: SerialText
+    volts: Annotated[float, msgspec.Meta(ge=0, le=500)] | None = None
+
+
+AnyRequest = Open | Close | TellTruth | Fault | Vend | Supply
 
 
 class Done(Tagged, tag_field="answer", tag="done"):
@@ -133,6 +147,14 @@ class LineControl:
     ) -> None:
         """Let something befall a meter."""
         await self._ask(Fault(serial=serial, kind=kind, serial_answered=serial_answered))
+
+    async def vend(self, serial: str, *, credit: bool) -> None:
+        """Credit is bought, or used up."""
+        await self._ask(Vend(serial=serial, credit=credit))
+
+    async def supply(self, serial: str, volts: float | None) -> None:
+        """Hold the voltage ahead of a meter at a value; None: let it swing by itself."""
+        await self._ask(Supply(serial=serial, volts=volts))
 
     async def truth(self) -> Truth:
         """What is really the case."""

@@ -8,19 +8,22 @@ from collections.abc import Iterator
 from statistics import median
 
 from gateway.bench.demo_world import CUT, PAYS, Home, Part
-from gateway.core.fact import (
+from gateway.core.fact import Outcome
+from gateway.core.image import DONE
+from gateway.core.journeys import journeys_of
+from gateway.core.model import SupplyState, Value
+from gateway.core.orders import DANGEROUS_KEYS
+from gateway.core.reconnection import Verdict
+from gateway.core.records import (
     CloseEnded,
     ListInstalled,
-    Outcome,
+    OrderAccepted,
     ReceiptAccepted,
     Record,
     Refused,
     SupplyChanged,
+    TaskIntended,
 )
-from gateway.core.image import DONE
-from gateway.core.journeys import journeys_of
-from gateway.core.model import SupplyState, Value
-from gateway.core.reconnection import Verdict
 from gateway.core.status import Status
 from gateway.core.waiting import elapsed_ms
 
@@ -160,6 +163,7 @@ def _failures(numbers: Numbers, evidence: Evidence, unpaid: list[Home]) -> Itera
         "the forged receipt is refused": numbers.refused.get(FORGED) == 1,
         "the swapped meter is refused": numbers.refused.get(Verdict.WRONG_METER) == 1,
         "nothing else is refused": sum(numbers.refused.values()) == 2,
+        "every switch that was opened has an order under two keys": _opened_by_orders(evidence),
         "within the promise": numbers.seconds_to_verified.max * 1000 <= PROMISE_MS,
         "the head end has the very records": evidence.collected == evidence.written,
     }
@@ -184,6 +188,13 @@ def _cut_account(record: Record, homes: tuple[Home, ...]) -> str | None:
         return None
     cut = {home.account for home in homes if home.part in CUT}
     return body.account if body.account in cut else None
+
+
+def _opened_by_orders(evidence: Evidence) -> bool:
+    bodies = [record.body for record in evidence.written]
+    orders = {body.id: body for body in bodies if isinstance(body, OrderAccepted)}
+    opened = [body for body in bodies if isinstance(body, TaskIntended)]
+    return all(len(set(orders[task.order].signers)) >= DANGEROUS_KEYS for task in opened)
 
 
 def _refused(written: tuple[Record, ...]) -> dict[str, int]:

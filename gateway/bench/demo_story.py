@@ -15,7 +15,6 @@ from gateway.bench.control import SimulatedLine
 from gateway.bench.demo_report import Evidence, Figures, Timeline, figures_of, timeline_of
 from gateway.bench.demo_world import (
     CUT,
-    FOREIGN_TYPE,
     GATEWAY,
     PAYS,
     UTILITY,
@@ -26,10 +25,10 @@ from gateway.bench.demo_world import (
 )
 from gateway.console.local import Ask, AskRecords, AskStatus, LocalClient, Reply, Submit
 from gateway.console.words import MEANING, duration
-from gateway.core.fact import CloseEnded, Record, SupplyChanged, read_record
 from gateway.core.image import DONE
 from gateway.core.model import Digest, SupplyState
 from gateway.core.reconnection import Verdict
+from gateway.core.records import CloseEnded, Record, TaskEnded, read_record
 from gateway.core.status import Status
 from gateway.headend.session import BrokerSettings
 from gateway.host.clock import boot_ms, wall_ms
@@ -94,7 +93,7 @@ class Story:
             "the gateway hears the head end",
             lambda status: status.head_end is not None and status.head_end.online,
         )
-        await self._publish(self._papers.allow_list(1, wall_ms(), cut=None))
+        await self._publish(self._papers.allow_list(1, wall_ms()))
         status = await self._until(
             "every meter has been read and the list is in force",
             lambda status: status.list is not None and not status.supply[SupplyState.UNKNOWN],
@@ -109,22 +108,38 @@ class Story:
 
     async def _noon(self) -> None:
         homes = self._of(CUT)
-        self._line_out(f"noon: the utility's own system cuts {len(homes)} homes for arrears")
-        for home in homes:
-            if self._foreign is not None and home.entry.type is FOREIGN_TYPE:
-                await self._foreign.open(home.entry.unit)
-            else:
-                await self._line.control.open(home.serial)
-        dark = {home.serial for home in homes}
-        await self._until(
-            "the gateway has seen the four homes dark",
-            lambda status: dark <= {meter.meter for meter in status.dark},
+        self._line_out(
+            f"noon: the head end orders {len(homes)} homes cut for arrears, under two keys"
         )
-        await self._follow()
+        lit = {home.serial for home in homes}
+        while lit:
+            # What a power cut left undone is ordered anew, as a head end would.
+            await self._order_cut([home for home in homes if home.serial in lit])
+            status = await self._until(
+                "the order is carried out", lambda status: status.tasks == 0, follow=True
+            )
+            lit -= {meter.meter for meter in status.dark}
         for record in self._records:
             body = record.body
-            if isinstance(body, SupplyChanged) and body.serial in dark:
-                self._line_out(f"account {body.account}: {body.before} -> {body.after}")
+            if isinstance(body, TaskEnded):
+                self._line_out(
+                    f"account {body.account}: {body.outcome} by {body.order}"
+                    + (f" ({body.verdict or body.why})" if body.verdict or body.why else "")
+                )
+
+    async def _order_cut(self, homes: list[Home]) -> None:
+        status = await self._until(
+            "the gateway may be ordered",
+            lambda status: (
+                status.head_end is not None
+                and status.head_end.online
+                and not status.supply[SupplyState.UNKNOWN]
+            ),
+        )
+        order = self._papers.disconnection(
+            homes, wall_ms(), seq=status.order_seq + 1, boot=status.boot
+        )
+        await self._publish(order)
 
     async def _outage(self) -> None:
         await self._collector.stop()
@@ -139,7 +154,7 @@ class Story:
         swapped, lit = self._of({Part.METER_SWAPPED})[0], self._of({Part.LIT})[0]
         # The list is the ledger's state before the kiosk's payment, and arrives after it: the
         # receipt is the newer word about its account and stands.
-        listed = self._papers.allow_list(2, wall_ms(), cut=by_list)
+        listed = self._papers.allow_list(2, wall_ms(), and_also=by_list)
         await asyncio.sleep(LEDGER_STEP_S)
         self._line_out(f"account {by_mqtt.account} pays at a kiosk; the receipt comes by MQTT")
         await self._publish(self._papers.receipt(by_mqtt, wall_ms()))

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from gateway.bench.meters import MeterEntry, MeterType, Position
 from gateway.core.documents import AllowList, ListEntry, Receipt, Site
-from gateway.core.model import Digest, Meter, Pacing, Value
+from gateway.core.model import Digest, Meter, Value
+from gateway.core.orders import CutEntry, Disconnect, Order
 from gateway.core.signature import (
     FIELD_DOCUMENTS,
     Algorithm,
@@ -23,8 +24,9 @@ from gateway.core.signature import (
     load_root,
     verify,
 )
+from gateway.core.terms import Disconnection, Pacing
 from gateway.utility.keys import KeySet
-from gateway.utility.sign import SigningKey, payload_of
+from gateway.utility.sign import SigningKey, payload_of, sign_together
 
 GATEWAY = "FDR-017"
 UTILITY = "DEMO"
@@ -39,6 +41,9 @@ FOREIGN_TYPE = MeterType.DDS238_2_ZN_SR
 ACREL_PROFILE = "acrel-ddsy1352-town"
 OBSERVED_BRIEFLY = Pacing(first_alone_ms=2_000, gap_ms=1_000)
 """Pacing as by default, only shorter, so that the demo is."""
+AT_ANY_HOUR = Disconnection(hour_max=50, gap_ms=200, protected=())
+"""The demo's noon may be anybody's night."""
+ORDER_LIFE_MS = 300_000
 ACREL_STATUS_ADDRESS = 0x0165
 ACREL_SITE_PROFILE = f"""extends = "acrel-ddsy1352"
 title = "Acrel DDSY1352 as this town has it"
@@ -140,9 +145,6 @@ class ForeignTruth(Protocol):
 class ForeignMeters(Protocol):
     """Meters that another maker's Modbus runs on ports of the same wire, by unit address."""
 
-    async def open(self, unit: int) -> None:
-        """The utility's own system cuts this home."""
-
     async def truth(self) -> Mapping[int, ForeignTruth]:
         """What is really the case."""
 
@@ -170,19 +172,20 @@ class Papers:
             feeder="F-1",
             meters=tuple(home.meter for home in self._homes),
             pacing=self._pacing,
+            disconnection=AT_ANY_HOUR,
             helpdesk_phone="1912",
         )
         return self.keys.site.sign(DocumentType.SITE, payload_of(site))
 
-    def allow_list(self, seq: int, now_ms: int, *, cut: Home | None) -> bytes:
-        """The lit homes, and where given one more that was cut for arrears and has paid."""
+    def allow_list(self, seq: int, now_ms: int, *, and_also: Home | None = None) -> bytes:
+        """The lit homes, and where given one more that has paid."""
         paid = [
             ListEntry(account=home.account, meter=home.serial, n=now_ms - DAY_MS)
             for home in self._homes
             if home.part is Part.LIT
         ]
-        if cut is not None:
-            paid.append(ListEntry(account=cut.account, meter=cut.serial, n=now_ms, cut=True))
+        if and_also is not None:
+            paid.append(ListEntry(account=and_also.account, meter=and_also.serial, n=now_ms))
         allow_list = AllowList(
             gateway=GATEWAY,
             seq=seq,
@@ -191,6 +194,20 @@ class Papers:
             accounts=tuple(paid),
         )
         return self.keys.list.sign(DocumentType.LIST, payload_of(allow_list))
+
+    def disconnection(self, homes: list[Home], now_ms: int, *, seq: int, boot: str) -> bytes:
+        """An order to cut these homes for arrears, under both order keys."""
+        entries = [CutEntry(account=one.account, meter=one.serial, n=now_ms) for one in homes]
+        order = Order(
+            gateway=GATEWAY,
+            id=f"cut-{seq}",
+            seq=seq,
+            iat=now_ms,
+            exp=now_ms + ORDER_LIFE_MS,
+            boot=boot,
+            act=Disconnect(accounts=tuple(entries)),
+        )
+        return sign_together(self.keys.orders, DocumentType.ORDER, payload_of(order))
 
     def receipt(self, home: Home, now_ms: int) -> bytes:
         """One home's receipt."""

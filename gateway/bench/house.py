@@ -108,13 +108,20 @@ class Home:
         self._load_w = load_w
         self._energy_wh = energy_kwh * 1000
         self._counted_s = begun_s
+        self._supply_v: float | None = None
         # Every home has its own place on the feeder, the same in every run.
         self._phase = zlib.crc32(name.encode()) / 2**32
 
     def supply_v(self, now_s: float) -> float:
         """Voltage ahead of the switch."""
+        if self._supply_v is not None:
+            return self._supply_v
         turn = math.tau * (now_s / SUPPLY_SWING_S + self._phase)
         return SUPPLY_V + SUPPLY_SWING_V * math.sin(turn)
+
+    def set_supply(self, volts: float | None) -> None:
+        """Hold the voltage ahead of the switch at a value; None: let it swing by itself."""
+        self._supply_v = volts
 
     def load_v(self, now_s: float) -> float:
         """Voltage behind the switch."""
@@ -126,8 +133,9 @@ class Home:
         return 0.0 if closing_s is None else self._load_w * _pick_up(now_s - closing_s)
 
     def current_a(self, now_s: float) -> float:
-        """What flows."""
-        return self.power_w(now_s) / self.supply_v(now_s)
+        """What flows; at no voltage at all nothing does."""
+        supply_v = self.supply_v(now_s)
+        return self.power_w(now_s) / supply_v if supply_v else 0.0
 
     def energy_kwh(self, now_s: float) -> float:
         """What the meter has counted; instants must not go back between two questions."""

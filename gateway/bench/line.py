@@ -27,11 +27,13 @@ from gateway.bench.control import (
     Open,
     Ready,
     Refused,
+    Supply,
     TellTruth,
     Truth,
+    Vend,
 )
 from gateway.bench.house import boot_ms
-from gateway.bench.meters import LineError, Meter, MeterEntry
+from gateway.bench.meters import AcrelDdsy1352, LineError, Meter, MeterEntry
 from gateway.bench.street import Street
 from gateway.bench.wire import Port, Timing, Wire
 
@@ -195,6 +197,10 @@ class Door:
                 self._meter(serial).utility_switches(True, now_s)
             case Fault(serial=serial):
                 befall(self._meter(serial), request)
+            case Vend(serial=serial, credit=credit):
+                prepaid(self._meter(serial)).vend(credit, now_s)
+            case Supply(serial=serial, volts=volts):
+                self._meter(serial).home.set_supply(volts)
             case TellTruth():
                 return Truth(
                     mono_ms=boot_ms(now_s),
@@ -210,6 +216,13 @@ class Door:
         if meter is None:
             raise LineError(f"no meter {serial} on this line")
         return meter
+
+
+def prepaid(meter: Meter) -> AcrelDdsy1352:
+    """A meter that keeps credit. `LineError` where it is none."""
+    if not isinstance(meter, AcrelDdsy1352):
+        raise LineError(f"serial {meter.entry.serial}: its type keeps no credit")
+    return meter
 
 
 def befall(meter: Meter, fault: Fault) -> None:

@@ -2,8 +2,8 @@
 
 Owns what each register means and what a write to it does. Must never share a map with the bus
 room's profiles, so that a mistake there shows here. Maps: Acrel DDSY1352 (prepaid; operation
-manual, section 8.1), Hiking DDS238-2 ZN/SR, Eastron SDM230, and the 8-channel relay boards that
-switch a contactor beside an SDM230.
+manual, section 8.1), Hiking DDS238-2 ZN/SR, Eastron SDM230 (alone as a transformer's check meter),
+and the 8-channel relay boards that switch a contactor beside an SDM230.
 """
 
 import struct
@@ -29,6 +29,8 @@ class MeterType(StrEnum):
     DDS238_2_ZN_SR = "dds238-2-zn-sr"
     SDM230_RELAY = "sdm230-relay"
     """An SDM230 that measures behind a contactor, which a channel of a relay board drives."""
+    EASTRON_SDM230 = "eastron-sdm230"
+    """An SDM230 without a switch, as it stands at a transformer."""
 
 
 class Position(StrEnum):
@@ -94,6 +96,8 @@ class LineError(ValueError):
 class Meter(ModbusSlave):
     """What the types share: a serial number, a switch, a home."""
 
+    has_switch: ClassVar[bool] = True
+
     def __init__(self, entry: MeterEntry, switch: Switch, now_s: float) -> None:
         super().__init__(entry.unit, entry.turnaround_ms / 1000)
         self.entry = entry
@@ -114,7 +118,12 @@ class Meter(ModbusSlave):
         self.answers_serial = serial
 
     def utility_switches(self, closed: bool, now_s: float) -> None:
-        """The utility's own system switches this home, by the meter's own road and not the line."""
+        """The utility's own system switches this home, by the meter's own road and not the line.
+
+        `LineError` where nothing can be switched.
+        """
+        if not self.has_switch:
+            raise LineError(f"serial {self.entry.serial}: its type has no switch")
         self.switch.command(closed, now_s)
 
     def own_logic(self) -> bool:
@@ -209,6 +218,12 @@ class AcrelDdsy1352(Meter):
         self.credit = closed
         self._take_command(0, 0, now_s)
 
+    def vend(self, credit: bool, now_s: float) -> None:
+        """Follow the credit, unless a command forces the switch."""
+        self.credit = credit
+        if self.own_logic():
+            self.switch.command(credit, now_s)
+
     def own_logic(self) -> bool:
         """Whether the switch follows the credit."""
         return self._command[0] == 0
@@ -292,16 +307,13 @@ class RelayBoard(ModbusSlave):
 
 
 class Sdm230(Meter):
-    """Measures behind the contactor, fed from ahead of it: an open one reads 0 V, not silence."""
+    """Measures, and has no switch."""
+
+    has_switch: ClassVar = False
 
     functions: ClassVar = frozenset({Function.READ_HOLDING, Function.READ_INPUT_REGISTERS})
     SERIAL: ClassVar = 0xFC00
     LAST_VALUE: ClassVar = 0x0157
-
-    def __init__(self, entry: MeterEntry, board: RelayBoard, channel: int, now_s: float) -> None:
-        super().__init__(entry, board.channels[channel], now_s)
-        self._board = board
-        self._channel = channel
 
     def swap(self, serial: str) -> None:
         """Take a number that fits into 32 bits."""
@@ -333,6 +345,17 @@ class Sdm230(Meter):
         for address, value in values.items():
             registers |= _block(address, struct.unpack(">2H", struct.pack(">f", value)))
         return registers
+
+
+class Sdm230Relay(Sdm230):
+    """Measures behind the contactor, fed from ahead of it: an open one reads 0 V, not silence."""
+
+    has_switch: ClassVar = True
+
+    def __init__(self, entry: MeterEntry, board: RelayBoard, channel: int, now_s: float) -> None:
+        super().__init__(entry, board.channels[channel], now_s)
+        self._board = board
+        self._channel = channel
 
     def switching_writes(self) -> Iterable[Write]:
         """The writes to its channel of the relay board."""

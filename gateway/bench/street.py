@@ -18,6 +18,7 @@ from gateway.bench.meters import (
     Position,
     RelayBoard,
     Sdm230,
+    Sdm230Relay,
 )
 from gateway.bench.slave import ModbusSlave
 
@@ -56,7 +57,11 @@ class Street:
                 board = self.slaves.get(entry.switch_unit or 0)
                 if not isinstance(board, RelayBoard) or entry.switch_channel is None:
                     raise LineError(f"{entry.type} needs switch_unit and switch_channel")
-                return Sdm230(entry, board, entry.switch_channel, now_s)
+                return Sdm230Relay(entry, board, entry.switch_channel, now_s)
+            case MeterType.EASTRON_SDM230:
+                if entry.state is Position.OPEN or entry.switch_unit is not None:
+                    raise LineError(f"{entry.type} has no switch: leave state and switch_unit out")
+                return Sdm230(entry, switch, now_s)
             case _:
                 assert_never(entry.type)
 

@@ -15,12 +15,13 @@ from typing import Final
 
 import msgspec
 
-from gateway.bus.closing import Closing, Priority, unasked
+from gateway.bus.asking import Priority
+from gateway.bus.device import Device, device_of, devices_on, units_on
 from gateway.bus.frame import Read, Request
 from gateway.bus.polling import Polling
 from gateway.bus.port import BusSettings, SerialPort
 from gateway.bus.profile import Profile
-from gateway.bus.reading import close_writes
+from gateway.bus.reading import writable
 from gateway.bus.rtu import (
     Counters,
     Failure,
@@ -31,10 +32,10 @@ from gateway.bus.rtu import (
     Timing,
     unconditionally,
 )
-from gateway.core.fact import BusSeen, CloseCommand, CloseReport, Outcome
+from gateway.bus.switching import carry_out
+from gateway.core.fact import BusSeen, SwitchCommand
 from gateway.core.image import Image
-from gateway.core.model import BusId, Meter
-from gateway.core.reconnection import Verdict
+from gateway.core.model import BusId
 from gateway.ports import Clock, Inbox
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class _Job:
 
 
 class Line:
-    """One bus. `run` may be called again after it failed: closes under way are taken up again."""
+    """One bus. `run` may be called again after it failed: commands are taken up again."""
 
     def __init__(
         self, settings: BusSettings, profiles: Mapping[str, Profile], inbox: Inbox, clock: Clock
@@ -76,8 +77,8 @@ class Line:
         self._counters = Counters()
         self._places = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
-        self._commands: asyncio.Queue[CloseCommand] = asyncio.Queue()
-        self._unreported: dict[int, CloseCommand] = {}
+        self._commands: asyncio.Queue[SwitchCommand] = asyncio.Queue()
+        self._unreported: dict[int, SwitchCommand] = {}
         self._begun: set[int] = set()
         self._image: Image | None = None
         self._units: frozenset[int] = frozenset()
@@ -93,20 +94,16 @@ class Line:
     def show(self, image: Image) -> None:
         """Take the newest image; the meters of this bus are polled from now on."""
         before, self._image = self._image, image
-        if before is not None and before.roster is image.roster:
+        if before is not None and _same_site(before, image):
             return
-        meters = [meter for meter in image.roster.values() if meter.bus == self._settings.name]
-        self._units = frozenset(
-            unit for meter in meters for unit in (meter.unit, meter.switch_unit) if unit is not None
-        )
-        profiles = ((meter, self._profile_of(meter)) for meter in meters)
-        self._polling.take([(meter, found) for meter, found in profiles if found is not None])
+        self._units = units_on(self._settings.name, image)
+        self._polling.take(devices_on(self._settings.name, image, self._profiles))
 
-    def close_switch(self, command: CloseCommand) -> None:
-        """Queue one close; the same one again changes nothing."""
-        if command.close in self._unreported:
+    def switch(self, command: SwitchCommand) -> None:
+        """Queue one command; the same one again changes nothing."""
+        if command.number in self._unreported:
             return
-        self._unreported[command.close] = command
+        self._unreported[command.number] = command
         self._commands.put_nowait(command)
 
     async def run(self) -> None:
@@ -116,52 +113,40 @@ class Line:
             group.create_task(self._own())
             group.create_task(self._polling.run())
             while True:
-                group.create_task(self._close(await self._commands.get()))
+                group.create_task(self._switch(await self._commands.get()))
 
     async def ask(
         self,
-        meter: Meter,
-        profile: Profile,
+        device: Device,
         request: Request,
         priority: Priority,
         may_go: MayGo = unconditionally,
     ) -> Reply | Fault:
         """One exchange in its turn; at once BUS_DOWN while the port is not open."""
-        assert isinstance(request, Read) or request in close_writes(profile, meter)
+        assert isinstance(request, Read) or request in writable(device)
         if self._down:
             return Fault(failure=Failure.BUS_DOWN, detail=self._down)
         answer: asyncio.Future[Reply | Fault] = asyncio.get_running_loop().create_future()
-        order = _Order(request, profile.timing, may_go, answer)
+        order = _Order(request, device.profile.timing, may_go, answer)
         self._jobs.put_nowait(_Job(priority, next(self._places), order))
         return await answer
 
-    async def _close(self, command: CloseCommand) -> None:
-        self._begun.add(command.close)
-        self._polling.closing(command.meter.serial, begins=True)
+    async def _switch(self, command: SwitchCommand) -> None:
+        self._begun.add(command.number)
+        self._polling.switching(command.meter.serial, begins=True)
         try:
-            report = await self._closed(command)
+            report = await carry_out(
+                command,
+                device_of(command.meter, self._profiles),
+                ask=self.ask,
+                image=self._newest_image,
+                clock=self._clock,
+            )
             await self._inbox.put(report)
-            self._begun.remove(command.close)
-            del self._unreported[command.close]
+            self._begun.remove(command.number)
+            del self._unreported[command.number]
         finally:
-            self._polling.closing(command.meter.serial, begins=False)
-
-    async def _closed(self, command: CloseCommand) -> CloseReport:
-        profile = self._profile_of(command.meter)
-        if profile is None:
-            return unasked(command, Outcome.REFUSED, verdict=Verdict.SWITCH_UNPROVEN)
-        closing = Closing(
-            command, profile, ask=self.ask, image=self._newest_image, clock=self._clock
-        )
-        return await closing.run()
-
-    def _profile_of(self, meter: Meter) -> Profile | None:
-        # The site in force was checked against the profiles of its day, not against today's.
-        profile = self._profiles.get(meter.profile)
-        if profile is None or not profile.ability.needs_switch_unit:
-            return profile
-        addressed = meter.switch_unit is not None and meter.switch_channel is not None
-        return profile if addressed else None
+            self._polling.switching(command.meter.serial, begins=False)
 
     def _newest_image(self) -> Image:
         assert self._image is not None, "the engine shows before it commands"
@@ -172,10 +157,10 @@ class Line:
         self._down = ""
         self._jobs = asyncio.PriorityQueue()
         self._commands = asyncio.Queue()
-        for close in self._begun:
+        for number in self._begun:
             # How far it had come is not known any more: as after a restart, it only reads.
-            command = self._unreported[close]
-            self._unreported[close] = msgspec.structs.replace(command, resumed=True, writes_max=0)
+            command = self._unreported[number]
+            self._unreported[number] = msgspec.structs.replace(command, resumed=True, writes_max=0)
         for command in self._unreported.values():
             self._commands.put_nowait(command)
 
@@ -219,7 +204,7 @@ class Line:
             if isinstance(outcome, Fault) and outcome.failure is Failure.BUS_DOWN:
                 return
             # Whoever got this answer queues what follows from it before the next is chosen: a
-            # close goes on at once, however many polls are waiting.
+            # command goes on at once, however many polls are waiting.
             await asyncio.sleep(0)
 
     def _wake(self) -> None:
@@ -286,6 +271,10 @@ class Line:
         if self._echo:
             return "the line gives back what is sent: it is stripped; look at the transceiver"
         return ""
+
+
+def _same_site(one: Image, other: Image) -> bool:
+    return one.roster is other.roster and one.check_meters is other.check_meters
 
 
 def _is_news(seen: BusSeen, told: BusSeen | None) -> bool:

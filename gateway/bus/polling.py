@@ -1,10 +1,12 @@
 """Polling: which meter is read next, and how long a silent one is left alone.
 
-Owns the due times of one bus and what was read last. Must never hold up a close: every exchange is
-asked for at the lowest priority, one at a time, and about half of the line's time is left free.
+Owns the due times of one bus and what was read last. Must never hold up a command to a switch:
+every exchange is asked for at the lowest priority, one at a time, and about half of the line's time
+is left free.
 
-Meters that are not connected are read often: that is where somebody waits. A meter that missed
-twice is parked and asked with growing back-off, when nobody else is due.
+Meters that are not connected are read often: that is where somebody waits. A check meter goes first
+when it is due, for a transformer is loaded by what it reads. A meter that missed twice is parked
+and asked with growing back-off, when nobody else is due.
 """
 
 import asyncio
@@ -14,11 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.bus.closing import Ask, Priority
+from gateway.bus.asking import Ask, Priority
+from gateway.bus.device import Device
 from gateway.bus.frame import Read
-from gateway.bus.profile import Profile
 from gateway.bus.reading import (
     Quantities,
+    cause_of,
+    cause_read,
     identity_read,
     measure_reads,
     quantities_of,
@@ -28,7 +32,7 @@ from gateway.bus.reading import (
 )
 from gateway.bus.rtu import Failure, Fault, Reply
 from gateway.core.fact import MeterSeen
-from gateway.core.model import Meter, Serial, SupplyState
+from gateway.core.model import Cause, Serial, SupplyState
 from gateway.ports import Clock, Inbox
 
 logger = logging.getLogger(__name__)
@@ -37,6 +41,8 @@ WAITING_S: Final = 2.0
 """Between two readings of a meter that is not connected."""
 CONNECTED_S: Final = 10.0
 """Between two readings of a connected meter."""
+CHECKED_S: Final = 5.0
+"""Between two readings of a check meter."""
 MEASURED_S: Final = 30.0
 """Between two readings of anybody's voltage and current."""
 MISSES_MAX: Final = 2
@@ -51,19 +57,23 @@ PARKED_PATIENCE_S: Final = 5.0
 REST: Final = 1.0
 """After a poll the line is left free for this many times as long as the poll took."""
 NOTHING: Final = Quantities()
+CAUSE_TRIES: Final = 2
+"""It is wanted at once: what opened a switch is written down with the opening."""
 
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """One meter's place in the round."""
+    """One device's place in the round."""
 
-    meter: Meter
-    profile: Profile
+    device: Device
     due_s: float
     measure_due_s: float
     misses: int = 0
     asked: bool = False
     measured: Quantities = NOTHING
+    state: SupplyState = SupplyState.UNKNOWN
+    cause: Cause | None = None
+    cause_asked: bool = False
 
     @property
     def parked(self) -> bool:
@@ -91,9 +101,9 @@ class Polling:
         self._clock = clock
         self._targets: dict[str, Target] = {}
         # By meter, for its place in the round may change while one is under way.
-        self._closings = Counter[str]()
-        """How many closes of it are under way."""
-        self._closed = Counter[str]()
+        self._under_way = Counter[str]()
+        """How many commands to its switch are under way."""
+        self._ended = Counter[str]()
         """How many have ended: a reading from before or during one is not posted after it."""
         self._changed = asyncio.Event()
         self._free_s = float("-inf")
@@ -103,28 +113,30 @@ class Polling:
         """Whether there are meters and none of them answers."""
         return bool(self._targets) and len(self.silent) == len(self._targets)
 
-    def take(self, meters: Sequence[tuple[Meter, Profile]]) -> None:
+    def take(self, devices: Sequence[Device]) -> None:
         """Poll these from now on; what is known of those that stay, stays."""
         now_s = asyncio.get_running_loop().time()
         before = self._targets
         self._targets = {}
-        for meter, profile in meters:
-            known = before.get(meter.serial)
-            if known is None or known.meter != meter:
+        for device in devices:
+            known = before.get(device.serial)
+            if known is None or known.device != device:
                 # First where every switch stands; what can be measured comes with the next round.
-                later_s = 0.0 if state_read(profile, meter) is None else WAITING_S
-                known = Target(meter, profile, due_s=now_s, measure_due_s=now_s + later_s)
-            self._targets[meter.serial] = known
+                later_s = 0.0 if state_read(device) is None else WAITING_S
+                known = Target(device, due_s=now_s, measure_due_s=now_s + later_s)
+            self._targets[device.serial] = known
         self._note_silent()
         self._changed.set()
 
-    def closing(self, serial: str, *, begins: bool) -> None:
-        """A close of this meter begins or has ended: meanwhile it is not polled."""
-        self._closings[serial] += 1 if begins else -1
-        self._closed[serial] += not begins
+    def switching(self, serial: str, *, begins: bool) -> None:
+        """A command to this meter's switch begins or has ended: meanwhile it is not polled."""
+        self._under_way[serial] += 1 if begins else -1
+        self._ended[serial] += not begins
         target = self._targets.get(serial)
         if target is not None:
             target.due_s = asyncio.get_running_loop().time() + WAITING_S
+            # It may have been closed and opened again: by what, is to be asked anew.
+            target.cause_asked = False
         self._changed.set()
 
     async def run(self) -> None:
@@ -145,8 +157,11 @@ class Polling:
             self._free_s = loop.time() + REST * took_s
 
     def _next(self) -> Target | None:
-        free = (one for serial, one in self._targets.items() if not self._closings[serial])
-        return min(free, key=self._order, default=None)
+        now_s = asyncio.get_running_loop().time()
+        free = [one for serial, one in self._targets.items() if not self._under_way[serial]]
+        checks = (one for one in free if one.device.measures_only and not one.parked)
+        due = min((one for one in checks if one.due_s <= now_s), key=self._order, default=None)
+        return due or min(free, key=self._order, default=None)
 
     @staticmethod
     def _order(target: Target) -> float:
@@ -164,44 +179,91 @@ class Polling:
             return
 
     async def _poll(self, target: Target) -> None:
-        meter, profile = target.meter, target.profile
-        # A type that shows neither state nor values gives at least a sign of life.
-        request = state_read(profile, meter) or identity_read(profile, meter)
-        closed = self._closed[meter.serial]
-        answer = None if request is None else await self._asked(target, request)
-        if isinstance(answer, Fault) and answer.failure is Failure.BUS_DOWN:
+        device = target.device
+        if device.measures_only:
+            await self._check(target)
             return
+        # A type that shows neither state nor values gives at least a sign of life.
+        request = state_read(device) or identity_read(device)
+        ended = self._ended[device.serial]
+        answer = None if request is None else await self._asked(target, request)
+        if not self._took(target, answer):
+            return
+        state = SupplyState.UNKNOWN
+        if isinstance(answer, Reply) and state_read(device) is not None:
+            state = state_of(device.profile, answer.values[0])
+        mono_ms = self._clock.now().mono_ms
+        await self._ask_cause(target, state)
+        await self._measure(target)
+        if self._under_way[device.serial] or self._ended[device.serial] != ended:
+            return
+        waits = state is not SupplyState.CONNECTED and state_read(device) is not None
+        self._post(target, state, mono_ms, again_s=WAITING_S if waits else CONNECTED_S)
+
+    async def _check(self, target: Target) -> None:
+        """A check meter is asked for its values and nothing else, and each time anew."""
+        mono_ms = self._clock.now().mono_ms
+        measured = NOTHING
+        for read in measure_reads(target.device):
+            answer = await self._asked(target, read.request)
+            if not self._took(target, answer):
+                return
+            if isinstance(answer, Reply):
+                seen = quantities_of(target.device.profile, read, answer.values)
+                measured = measured.with_newer(seen)
+        target.measured = measured
+        self._post(target, SupplyState.UNKNOWN, mono_ms, again_s=CHECKED_S)
+
+    def _took(self, target: Target, answer: Reply | Fault | None) -> bool:
+        """Whether the device is there; an exception is a sign of life too."""
+        if isinstance(answer, Fault) and answer.failure is Failure.BUS_DOWN:
+            return False
         target.asked = True
         if isinstance(answer, Fault) and answer.failure is not Failure.EXCEPTION:
             self._missed(target)
-            return
+            return False
         self._answered(target)
-        state = SupplyState.UNKNOWN
-        if isinstance(answer, Reply) and state_read(profile, meter) is not None:
-            state = state_of(profile, answer.values[0])
-        mono_ms = self._clock.now().mono_ms
-        await self._measure(target)
-        if self._closings[meter.serial] or self._closed[meter.serial] != closed:
+        return True
+
+    def _post(self, target: Target, state: SupplyState, mono_ms: int, *, again_s: float) -> None:
+        target.due_s = asyncio.get_running_loop().time() + again_s
+        target.state = state
+        reading = reading_of(target.device, state, mono_ms, target.measured, cause=target.cause)
+        self._inbox.post(MeterSeen(serial=target.device.serial, reading=reading))
+
+    async def _ask_cause(self, target: Target, state: SupplyState) -> None:
+        """What opened a switch, once it reads open: it stays so until it was closed again."""
+        request = cause_read(target.device)
+        opened = state is SupplyState.DISCONNECTED
+        if not opened or target.state is not state or not target.cause_asked:
+            target.cause, target.cause_asked = None, False
+        if request is None or not opened or target.cause_asked:
             return
-        waits = state is not SupplyState.CONNECTED and state_read(profile, meter) is not None
-        target.due_s = asyncio.get_running_loop().time() + (WAITING_S if waits else CONNECTED_S)
-        reading = reading_of(profile, state, mono_ms, target.measured)
-        self._inbox.post(MeterSeen(serial=Serial(meter.serial), reading=reading))
+        for _ in range(CAUSE_TRIES):
+            if self._under_way[target.device.serial]:
+                return
+            answer = await self._asked(target, request)
+            if isinstance(answer, Reply):
+                target.cause = cause_of(target.device.profile, answer.values[0])
+            target.cause_asked = isinstance(answer, Reply) or answer.failure is Failure.EXCEPTION
+            if target.cause_asked:
+                return
 
     async def _measure(self, target: Target) -> None:
         now_s = asyncio.get_running_loop().time()
-        if now_s < target.measure_due_s or self._closings[target.meter.serial]:
+        if now_s < target.measure_due_s or self._under_way[target.device.serial]:
             return
         target.measure_due_s = now_s + MEASURED_S
         measured = NOTHING
-        for read in measure_reads(target.profile, target.meter):
+        for read in measure_reads(target.device):
             answer = await self._asked(target, read.request)
             if isinstance(answer, Reply):
-                measured = measured.with_newer(quantities_of(target.profile, read, answer.values))
+                seen = quantities_of(target.device.profile, read, answer.values)
+                measured = measured.with_newer(seen)
         target.measured = measured
 
     async def _asked(self, target: Target, request: Read) -> Reply | Fault:
-        return await self._ask(target.meter, target.profile, request, Priority.POLL)
+        return await self._ask(target.device, request, Priority.POLL)
 
     def _missed(self, target: Target) -> None:
         target.misses += 1
@@ -210,7 +272,7 @@ class Polling:
             doubled = BACK_OFF_FIRST_S * 2.0 ** min(target.misses - MISSES_MAX, 20)
             wait_s = min(doubled, BACK_OFF_MAX_S)
         if target.misses == MISSES_MAX:
-            logger.warning("meter %s does not answer", target.meter.serial)
+            logger.warning("meter %s does not answer", target.device.serial)
             self._note_silent()
         if self.all_silent:
             wait_s = min(wait_s, BACK_OFF_ALL_SILENT_S)
@@ -218,11 +280,11 @@ class Polling:
 
     def _answered(self, target: Target) -> None:
         if target.parked:
-            logger.info("meter %s answers again", target.meter.serial)
+            logger.info("meter %s answers again", target.device.serial)
             if self.all_silent:
                 self._ask_all_soon()
         target.misses = 0
-        if target.meter.serial in self.silent:
+        if target.device.serial in self.silent:
             self._note_silent()
 
     def _ask_all_soon(self) -> None:

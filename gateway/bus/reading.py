@@ -8,9 +8,20 @@ import struct
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from gateway.bus.blocks import (
+    At,
+    Coding,
+    Identity,
+    Instruction,
+    Measure,
+    Number,
+    Side,
+    WordOrder,
+)
+from gateway.bus.device import Device
 from gateway.bus.frame import Read, Write
-from gateway.bus.profile import At, Coding, Identity, Measure, Number, Profile, Side, WordOrder
-from gateway.core.model import Meter, Reading, Serial, SupplyState, Value
+from gateway.bus.profile import Profile
+from gateway.core.model import Cause, Reading, Serial, SupplyState, Value
 
 MILLI: Final = 1000
 
@@ -36,57 +47,61 @@ class MeasureRead(Value):
     current_at: int | None = None
 
 
-def identity_read(profile: Profile, meter: Meter) -> Read | None:
+def identity_read(device: Device) -> Read | None:
     """The request for the serial number; None for a type that has none."""
-    identity = profile.identity
+    identity = device.profile.identity
     if identity is None:
         return None
     return Read(
-        unit=meter.unit,
+        unit=device.unit,
         function=identity.function,
         address=identity.address,
         count=identity.count,
     )
 
 
-def state_read(profile: Profile, meter: Meter) -> Read | None:
-    """The request for the switch's position; None where it cannot be read."""
-    state = profile.state
-    if state is None or state.address is None:
+def state_read(device: Device) -> Read | None:
+    """The request for the switch's position; None where it cannot be read, or must not matter."""
+    state = device.profile.state
+    if state is None or state.address is None or device.measures_only:
         return None
-    unit, channel = _where(state.at, meter)
+    unit, channel = _where(state.at, device)
     return Read(unit=unit, function=state.function, address=state.address + channel, count=1)
 
 
-def measure_reads(profile: Profile, meter: Meter) -> tuple[MeasureRead, ...]:
+def measure_reads(device: Device) -> tuple[MeasureRead, ...]:
     """The requests for voltage and current: one, where their registers are neighbours."""
-    voltage, current = profile.voltage, profile.current
+    voltage, current = device.profile.voltage, device.profile.current
     if voltage is not None and current is not None and _next_to(voltage, current):
         count = voltage.type.registers + current.type.registers
-        request = _measure_read(voltage, meter, count)
+        request = _measure_read(voltage, device, count)
         return (MeasureRead(request=request, voltage_at=0, current_at=voltage.type.registers),)
     reads: list[MeasureRead] = []
     if voltage is not None:
-        request = _measure_read(voltage, meter, voltage.type.registers)
+        request = _measure_read(voltage, device, voltage.type.registers)
         reads.append(MeasureRead(request=request, voltage_at=0))
     if current is not None:
-        request = _measure_read(current, meter, current.type.registers)
+        request = _measure_read(current, device, current.type.registers)
         reads.append(MeasureRead(request=request, current_at=0))
     return tuple(reads)
 
 
-def load_voltage_read(profile: Profile, meter: Meter) -> MeasureRead | None:
+def load_voltage_read(device: Device) -> MeasureRead | None:
     """The request that shows a back-feed; None where the meter measures on the supply side."""
-    if profile.voltage is None or profile.voltage.side is not Side.LOAD:
+    return measure_reads(device)[0] if _measures_behind(device) else None
+
+
+def cause_read(device: Device) -> Read | None:
+    """The request for what opened the switch; None for a type that does not say."""
+    cause = device.profile.cause
+    if cause is None:
         return None
-    return measure_reads(profile, meter)[0]
+    return Read(unit=device.unit, function=cause.function, address=cause.address, count=1)
 
 
-def close_writes(profile: Profile, meter: Meter) -> tuple[Write, ...]:
-    """All writes that this meter may ever be sent: those of its close; none if it may not."""
-    if profile.close is None or not profile.ability.switches:
-        return ()
-    unit, channel = _where(profile.close.at, meter)
+def writes_of(device: Device, instruction: Instruction) -> tuple[Write, ...]:
+    """The writes of an instruction to one device."""
+    unit, channel = _where(instruction.at, device)
     return tuple(
         Write(
             unit=unit,
@@ -94,7 +109,16 @@ def close_writes(profile: Profile, meter: Meter) -> tuple[Write, ...]:
             address=write.address + channel,
             values=write.values,
         )
-        for write in profile.close.writes
+        for write in instruction.writes
+    )
+
+
+def writable(device: Device) -> frozenset[Write]:
+    """All writes that this device may ever be sent; a check meter is sent none."""
+    if device.measures_only:
+        return frozenset()
+    return frozenset(
+        write for block in device.profile.writable for write in writes_of(device, block)
     )
 
 
@@ -127,6 +151,12 @@ def state_of(profile: Profile, value: int) -> SupplyState:
     return named.get(value & state.mask, SupplyState.UNKNOWN)
 
 
+def cause_of(profile: Profile, value: int) -> Cause | None:
+    """What a register or bit says opened the switch; None where it says nothing that is known."""
+    assert profile.cause is not None
+    return profile.cause.named.get(value & profile.cause.mask)
+
+
 def quantities_of(profile: Profile, read: MeasureRead, registers: Sequence[int]) -> Quantities:
     """The measured values in an answer."""
     return Quantities(
@@ -136,15 +166,16 @@ def quantities_of(profile: Profile, read: MeasureRead, registers: Sequence[int])
 
 
 def reading_of(
-    profile: Profile,
+    device: Device,
     state: SupplyState,
     mono_ms: int,
     measured: Quantities,
     *,
     serial: Serial | None = None,
+    cause: Cause | None = None,
 ) -> Reading:
     """What was read, in core's words; the voltage on the side where this type measures it."""
-    load = profile.voltage is not None and profile.voltage.side is Side.LOAD
+    load = _measures_behind(device)
     return Reading(
         state=state,
         mono_ms=mono_ms,
@@ -152,18 +183,25 @@ def reading_of(
         supply_mv=None if load else measured.voltage_mv,
         load_mv=measured.voltage_mv if load else None,
         current_ma=measured.current_ma,
+        cause=cause,
     )
 
 
-def _where(at: At, meter: Meter) -> tuple[int, int]:
+def _measures_behind(device: Device) -> bool:
+    # Before a check meter there is no switch: what it measures is the supply.
+    voltage = device.profile.voltage
+    return voltage is not None and voltage.side is Side.LOAD and not device.measures_only
+
+
+def _where(at: At, device: Device) -> tuple[int, int]:
     match at:
         case At.METER:
-            return meter.unit, 0
+            return device.unit, 0
         case At.SWITCH_CHANNEL:
-            # check_site: a site with such a profile gives both.
-            assert meter.switch_unit is not None
-            assert meter.switch_channel is not None
-            return meter.switch_unit, meter.switch_channel
+            # device_of: one that has not both is no device.
+            assert device.switch_unit is not None
+            assert device.switch_channel is not None
+            return device.switch_unit, device.switch_channel
         case _:
             assert_never(at)
 
@@ -172,8 +210,8 @@ def _next_to(one: Measure, other: Measure) -> bool:
     return one.function == other.function and one.address + one.type.registers == other.address
 
 
-def _measure_read(measure: Measure, meter: Meter, count: int) -> Read:
-    return Read(unit=meter.unit, function=measure.function, address=measure.address, count=count)
+def _measure_read(measure: Measure, device: Device, count: int) -> Read:
+    return Read(unit=device.unit, function=measure.function, address=measure.address, count=count)
 
 
 def _milli(measure: Measure | None, registers: Sequence[int], at: int | None) -> int | None:

@@ -7,11 +7,11 @@ Implements `gateway.ports.Bus`.
 import asyncio
 from collections.abc import Mapping
 
-from gateway.bus.closing import unasked
 from gateway.bus.line import Line
 from gateway.bus.port import BusSettings
 from gateway.bus.profile import Profile
-from gateway.core.fact import CloseCommand, Outcome, Why
+from gateway.bus.switching import unasked
+from gateway.core.fact import Outcome, SwitchCommand, Why
 from gateway.core.image import Image
 from gateway.ports import Clock, Inbox
 
@@ -30,7 +30,7 @@ class Buses:
     ) -> None:
         self._inbox = inbox
         self._lines = {one.name: Line(one, profiles, inbox, clock) for one in settings}
-        self._stray: asyncio.Queue[CloseCommand] = asyncio.Queue()
+        self._stray: asyncio.Queue[SwitchCommand] = asyncio.Queue()
 
     async def run(self) -> None:
         """Run every line until cancelled."""
@@ -44,13 +44,13 @@ class Buses:
         for line in self._lines.values():
             line.show(image)
 
-    def close_switch(self, command: CloseCommand) -> None:
-        """Queue one close ahead of polling. Returns at once."""
+    def switch(self, command: SwitchCommand) -> None:
+        """Queue one command to a load switch ahead of polling. Returns at once."""
         line = self._lines.get(command.meter.bus)
         if line is None:
             self._stray.put_nowait(command)
         else:
-            line.close_switch(command)
+            line.switch(command)
 
     async def _report_stray(self) -> None:
         # The site in force may name a bus that this configuration does not have any more.

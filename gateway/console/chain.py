@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from gateway.console.local import RecordLine
-from gateway.core.fact import CHAIN_START, Record, chain_hash, read_record
 from gateway.core.model import Value
+from gateway.core.records import CHAIN_START, Record, chain_hash, read_record
 
 
 class BrokenChain(Exception):  # noqa: N818 - a judgement of records, not an error of ours

@@ -1,34 +1,38 @@
 """`evidence`: when supply was restored, proven from the journal's records.
 
-Owns the command and its printed forms: words, JSON, and CSV (RFC 4180) for the utility. Must never
+Owns the command, and its words and JSON; the utility's CSV stands in `evidence_csv`. Must never
 print what the records do not say, nor anything from a chain that is broken.
 """
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import click
 import msgspec
 
-from gateway.console.asking import CONFIG, JSON, ask_at, records_at
+from gateway.console.asking import CONFIG, JSON, SocketOf, ask_at, records_at
 from gateway.console.chain import BrokenChain, Chain, Link, checked, read_lines
+from gateway.console.evidence_csv import csv_lines, instant_text
 from gateway.console.local import AskStatus
-from gateway.console.words import duration, record_line
+from gateway.console.record_words import record_line
+from gateway.console.words import date_and_time, day_of, duration
 from gateway.core.journeys import journeys_of
-from gateway.core.kept import Instant
-from gateway.core.model import Limits, Value
-from gateway.core.promise import Count, Journey, Journeys, Summary, summary_of
+from gateway.core.model import Value
+from gateway.core.orders import Disconnect, Reconnect
+from gateway.core.promise import Count, Journey, Journeys, Paper, Reason, Summary, summary_of
+from gateway.core.records import (
+    Body,
+    CauseRecorded,
+    GraceGranted,
+    OrderAccepted,
+    TaskEnded,
+    TaskIntended,
+)
+from gateway.core.terms import Limits
 
 MINUTE_MS = 60_000
-COLUMNS = (
-    "account", "meter", "dark_since", "paid_at", "received", "decided", "closed", "verified",
-    "outcome", "waited_s", "within_promise", "since_payment_s", "within_compensation_limit",
-    "measured_by", "clock_trusted", "held_or_isolated", "reason", "records",
-)  # fmt: skip
 
 
 class Checked(Value):
@@ -50,7 +54,7 @@ class AccountEvidence(Value):
     journeys: tuple[Journey, ...]
     under_way: tuple[Journey, ...]
     records: tuple[Link, ...]
-    """Those that the journeys name."""
+    """Those that the journeys name, and those that say why it was cut or had grace."""
 
 
 class SummaryEvidence(Value):
@@ -96,7 +100,7 @@ class SummaryEvidence(Value):
 )
 @click.pass_obj
 def evidence(
-    socket_of: Callable[[Path], Path],
+    socket_of: SocketOf,
     config_path: Path,
     as_json: bool,
     account: str | None,
@@ -156,7 +160,7 @@ def _printed(
     journeys = journeys_of(chain.records)
     if day is not None:
         of_day = [one for one in journeys.ended if _ended_on(one) == day.date().isoformat()]
-        yield from _csv_lines(of_day, limits)
+        yield from csv_lines(of_day, limits)
     elif account is not None:
         of_account = _of_account(account, chain, journeys, limits)
         yield from [_json(of_account)] if as_json else _account_lines(of_account, chain)
@@ -165,19 +169,19 @@ def _printed(
             checked=_checked(chain),
             promise_ms=limits.promise_ms,
             compensation_ms=limits.compensation_ms,
-            summary=summary_of(journeys.ended, limits, _day),
+            summary=summary_of(journeys.ended, limits, day_of),
             under_way=journeys.under_way,
         )
         yield from [_json(found)] if as_json else _summary_lines(found)
 
 
 def _of_account(account: str, chain: Chain, journeys: Journeys, limits: Limits) -> AccountEvidence:
-    named = {getattr(record.body, "account", None) for record in chain.records}
-    if account not in named:
+    if not any(_names(record.body, account) for record in chain.records):
         raise click.ClickException(f"no record names account {account}; is the number right?")
     ended = tuple(one for one in journeys.ended if one.account == account)
     under_way = tuple(one for one in journeys.under_way if one.account == account)
     numbers = {number for one in ended + under_way for number in one.numbers}
+    numbers |= {record.number for record in chain.records if _explains(record.body, account)}
     return AccountEvidence(
         account=account,
         checked=_checked(chain),
@@ -187,6 +191,22 @@ def _of_account(account: str, chain: Chain, journeys: Journeys, limits: Limits) 
         under_way=under_way,
         records=tuple(link for link in chain.links if link.number in numbers),
     )
+
+
+def _explains(body: Body, account: str) -> bool:
+    """Whether a record says why an account was cut or had grace, which no journey tells."""
+    kinds = (OrderAccepted, TaskIntended, TaskEnded, CauseRecorded, GraceGranted)
+    return isinstance(body, kinds) and _names(body, account)
+
+
+def _names(body: Body, account: str) -> bool:
+    match body:
+        case OrderAccepted(act=Disconnect(accounts=entries)):
+            return any(entry.account == account for entry in entries)
+        case OrderAccepted(act=Reconnect(account=asked_for)):
+            return asked_for == account
+        case _:
+            return getattr(body, "account", None) == account
 
 
 def _checked(chain: Chain) -> Checked:
@@ -205,7 +225,7 @@ def _account_lines(found: AccountEvidence, chain: Chain) -> Iterator[str]:
     for journey in found.journeys:
         yield (
             f"account {journey.account}, meter {journey.meter}: {journey.outcome} "
-            f"{_time(journey.ended)}"
+            f"{instant_text(journey.ended)}"
         )
         yield from _journey_lines(journey, found)
         yield ""
@@ -223,15 +243,15 @@ def _account_lines(found: AccountEvidence, chain: Chain) -> Iterator[str]:
 
 
 def _journey_lines(journey: Journey, found: AccountEvidence) -> Iterator[str]:
-    paid_at = "" if journey.paid_at is None else _iso(journey.paid_at)
+    paid_at = "" if journey.paid_at is None else date_and_time(journey.paid_at)
     steps = {
-        "dark since": _time(journey.dark_since),
+        "dark since": instant_text(journey.dark_since),
         "paid": paid_at,
-        "received": _time(journey.received),
-        "decided": _time(journey.decided),
-        "written": _time(journey.written),
-        "verified": _time(journey.verified),
-        "connected": _time(journey.connected),
+        "received": instant_text(journey.received),
+        "decided": instant_text(journey.decided),
+        "written": instant_text(journey.written),
+        "verified": instant_text(journey.verified),
+        "connected": instant_text(journey.connected),
     }
     yield from (f"  {name:<10}  {time}" for name, time in steps.items() if time)
     for one in journey.tries:
@@ -240,8 +260,7 @@ def _journey_lines(journey: Journey, found: AccountEvidence) -> Iterator[str]:
         yield f"  close {one.close:<4}  {outcome} {one.detail}".rstrip() + again
     if journey.reason is not None:
         reason = journey.reason
-        signer = f" by {reason.signer}, came by {reason.road}" if reason.road else ""
-        yield f"  reason      {reason.paper}{signer}: {reason.digest}"
+        yield f"  reason      {reason.paper}{_whose(reason)}: {reason.digest}"
     if journey.waited_ms is not None:
         measure = ", measured by the calendar" if journey.by_calendar else ""
         tagged = ", a hold or an isolation forbade closing for a part of it"
@@ -251,6 +270,12 @@ def _journey_lines(journey: Journey, found: AccountEvidence) -> Iterator[str]:
             + (tagged if journey.tagged else "")
         )
     yield f"  records     {' '.join(str(number) for number in journey.numbers)}"
+
+
+def _whose(reason: Reason) -> str:
+    if reason.paper is Paper.GRACE:
+        return ", by the site document's grace, nobody had paid"
+    return f" by {reason.signer}, came by {reason.road}" if reason.road else ""
 
 
 def _wait(ms: int) -> str:
@@ -294,69 +319,9 @@ def _chain_lines(found: Checked) -> Iterator[str]:
         yield f"          record {found.first} is taken as given: the one before it is not here"
 
 
-# --- CSV ------------------------------------------------------------------------------------------
-
-
-def _csv_lines(journeys: Iterable[Journey], limits: Limits) -> Iterator[str]:
-    yield _csv_line(COLUMNS)
-    for journey in journeys:
-        yield _csv_line(_row(journey, limits))
-
-
-def _row(journey: Journey, limits: Limits) -> tuple[object, ...]:
-    owed = journey.owed_beyond(limits.compensation_ms)
-    return (
-        journey.account,
-        journey.meter,
-        _time(journey.dark_since),
-        "" if journey.paid_at is None else _iso(journey.paid_at),
-        _time(journey.received),
-        _time(journey.decided),
-        _time(journey.written),
-        _time(journey.verified),
-        journey.outcome,
-        _seconds(journey.waited_ms),
-        _yes_or_no(journey.kept_within(limits.promise_ms)),
-        _seconds(journey.since_payment_ms),
-        _yes_or_no(None if owed is None else not owed),
-        "calendar" if journey.by_calendar else "boot clock",
-        _yes_or_no(journey.clock_trusted),
-        _yes_or_no(journey.tagged),
-        "" if journey.reason is None else journey.reason.digest,
-        " ".join(str(number) for number in journey.numbers),
-    )
-
-
-def _csv_line(cells: Iterable[object]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
-
-
-def _seconds(ms: int | None) -> str:
-    return "" if ms is None else f"{ms / 1000:.3f}"
-
-
-def _yes_or_no(said: bool | None) -> str:
-    return "" if said is None else "yes" if said else "no"
-
-
-def _time(instant: Instant | None) -> str:
-    return "" if instant is None else _iso(instant.wall_ms)
-
-
-def _iso(wall_ms: int) -> str:
-    local = datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone()
-    return local.isoformat(timespec="milliseconds")
-
-
-def _day(wall_ms: int) -> str:
-    return datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone().date().isoformat()
-
-
 def _ended_on(journey: Journey) -> str:
     assert journey.ended is not None, "it is one of those that have ended"
-    return _day(journey.ended.wall_ms)
+    return day_of(journey.ended.wall_ms)
 
 
 def _json(found: Any) -> str:

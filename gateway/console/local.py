@@ -15,7 +15,17 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 
-from gateway.core.fact import Answer, BadMessage, DocumentClaim, Road, TagClaim
+from gateway.core.fact import (
+    Answer,
+    BadMessage,
+    CauseClaim,
+    DocumentClaim,
+    Origin,
+    ResumeClaim,
+    Road,
+    TagClaim,
+    TagKind,
+)
 from gateway.core.image import Image
 from gateway.core.signature import FIELD_DOCUMENTS, LENGTH_MAX
 from gateway.core.status import Status, status_of
@@ -44,13 +54,39 @@ class Submit(msgspec.Struct, frozen=True, tag_field="ask", tag="submit"):
     document: str
 
 
-class PlaceTag(msgspec.Struct, frozen=True, tag_field="ask", tag="tag"):
-    """Place or remove a hold or an isolation."""
+class AskTag(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="ask",
+    tag="tag",
+    kw_only=True,
+    forbid_unknown_fields=True,
+):
+    """Place or remove a hold or an isolation.
 
-    claim: TagClaim
+    It has no origin to choose: whoever stands at this machine is a technician.
+    """
+
+    kind: TagKind
+    target: str
+    place: bool
+    by: str
+    reason: str
 
 
-Ask = AskStatus | AskRecords | Submit | PlaceTag
+class AskCause(msgspec.Struct, frozen=True, tag_field="ask", tag="cause"):
+    """Say what opened a meter's switch."""
+
+    claim: CauseClaim
+
+
+class AskResume(msgspec.Struct, frozen=True, tag_field="ask", tag="resume"):
+    """Let a stopped transformer go on."""
+
+    claim: ResumeClaim
+
+
+Ask = AskStatus | AskRecords | Submit | AskTag | AskCause | AskResume
 
 
 class RecordLine(msgspec.Struct, frozen=True):
@@ -166,7 +202,9 @@ class LocalSocket:
             case Submit():
                 claim = DocumentClaim(raw=ask.document.strip().encode(), road=Road.LOCAL)
                 return Reply(kind="answer", answer=await self._inbox.ask(claim))
-            case PlaceTag():
+            case AskTag():
+                return Reply(kind="answer", answer=await self._inbox.ask(_technicians(ask)))
+            case AskCause() | AskResume():
                 return Reply(kind="answer", answer=await self._inbox.ask(ask.claim))
             case _:
                 assert_never(ask)
@@ -183,6 +221,17 @@ class LocalSocket:
                 return
             else:
                 return
+
+
+def _technicians(ask: AskTag) -> TagClaim:
+    return TagClaim(
+        kind=ask.kind,
+        target=ask.target,
+        place=ask.place,
+        by=ask.by,
+        reason=ask.reason,
+        origin=Origin.TECHNICIAN,
+    )
 
 
 def _bound_privately(path: Path) -> socket.socket:

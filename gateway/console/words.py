@@ -1,28 +1,16 @@
-"""What the words of the rule mean, for people: one sentence each, and the mend where there is one.
+"""What the words of the law mean, for people: one sentence each, and the mend where there is one.
 
-Owns the sentences and the readable forms of status and records. Must never add a judgement: it
-only says in words what a verdict, an outcome or a count already is.
+Owns the sentences. Must never add a judgement: it only says in words what a verdict, a brake, a
+cause, an outcome or an alarm already is.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import assert_never
 
-from gateway.core.fact import (
-    CloseEnded,
-    CloseIntended,
-    ListInstalled,
-    ReceiptAccepted,
-    Record,
-    Refused,
-    SiteInstalled,
-    Started,
-    SupplyChanged,
-    TagPlaced,
-    TagRemoved,
-)
+from gateway.core.disconnection import OpenVerdict
+from gateway.core.fact import Outcome, Why
+from gateway.core.model import Brake, Cause
 from gateway.core.reconnection import Verdict
-from gateway.core.status import IN_PROGRESS, MeterStatus, Status
+from gateway.core.status import IN_PROGRESS, Alarm
 
 MEANING: dict[str, str] = {
     Verdict.NOT_ON_ROSTER: "the signed site document does not know this meter",
@@ -34,20 +22,118 @@ MEANING: dict[str, str] = {
     Verdict.ALREADY_CONNECTED: "the switch is closed",
     Verdict.AWAITING_CONSUMER: "armed: the consumer must press the meter's button",
     Verdict.NOT_PAID: "no proof of payment has reached this feeder; hand in a receipt",
-    Verdict.CAUSE_UNKNOWN: "nobody recorded that it was opened for arrears; a receipt settles it",
+    Verdict.METER_MISMATCH: "what grants it names another meter; have it signed anew",
+    Verdict.CAUSE_UNKNOWN: "nobody knows why it is open; a receipt or record-cause settles it",
     Verdict.RETRIPPED: "closed several times within the hour and open again; look for a fault",
     Verdict.PACED: "permitted, its turn has not come",
-    Verdict.PERMIT: "it may be closed",
+    Verdict.PERMIT: "nothing stands against it",
     Verdict.WRONG_METER: "another meter answers at this address; correct the roster or the wiring",
     Verdict.IDENTITY_UNPROVEN: "nothing proves which meter answers here; put a proof on file",
     Verdict.BACKFEED: "there is voltage behind the open switch: another source feeds the house",
     IN_PROGRESS: "being closed now",
+    OpenVerdict.CANCELED: "a later order has called it off",
+    OpenVerdict.SECOND_KEY_MISSING: "it takes two order keys; have a second person sign it",
+    OpenVerdict.LIFE_TOO_LONG: "it may live for 15 minutes at most; issue it anew",
+    OpenVerdict.EXPIRED: "it is past its expiry; issue it anew",
+    OpenVerdict.NOT_YET_VALID: "it is issued for later; check the clocks of both ends",
+    OpenVerdict.CLOCK_UNKNOWN: "no time source has answered; let the order echo this boot",
+    OpenVerdict.LIST_STALE: "who has paid is not known: the list is stale; send a new one",
+    OpenVerdict.NEWER_PAID: "the account has paid since",
+    OpenVerdict.NOT_FORCED: "no command of this gateway forces this meter",
+    OpenVerdict.NOT_REACHED: "the meter was not read in the last 15 minutes; check its wiring",
+    OpenVerdict.HEAD_END_SILENT: "the head end was not heard in the last 5 minutes",
+    OpenVerdict.CLOSE_UNPROVEN: "nothing proves that it could be closed again",
+    OpenVerdict.OPEN_UNPROVEN: "how its meter type is opened is not known well enough to write",
+    OpenVerdict.RELEASE_UNPROVEN: "how its meter type is released is not known well enough",
+    OpenVerdict.PROTECTED_TIME: "the site document protects this time; order it for another",
+    OpenVerdict.PROTECTED_ACCOUNT: "the site document protects this account",
+    OpenVerdict.BULK_CEILING: "as many as are allowed in an hour; order the rest later",
+    OpenVerdict.ALREADY_DISCONNECTED: "the switch is open",
 }
+"""Verdicts about closing and about opening; a word that both have is the same word."""
+
+BRAKES: dict[Brake, str] = {
+    Brake.UNDER_WAY: "another close on its transformer has not ended yet",
+    Brake.FIRST_ALONE: "the first close of its transformer is being observed",
+    Brake.GAP: "the last close on its transformer was a moment ago",
+    Brake.DT_CEILING: "its transformer has had its closes of this minute",
+    Brake.FEEDER_CEILING: "its feeder has had its closes of this minute",
+    Brake.GATEWAY_CEILING: "the gateway has had its closes of this minute",
+    Brake.SETBACK: "its own last close did not succeed; it is tried again later",
+    Brake.FAILURES: "its transformer is stopped, closes failed unexplained; look for a fault",
+    Brake.UNDERVOLTAGE: "its transformer is stopped, the check meter reads too little",
+}
+"""What holds a close whose turn has not come."""
+
+CAUSES: dict[Cause, str] = {
+    Cause.ORDER: "by a disconnect order",
+    Cause.ARREARS: "for arrears, by other means",
+    Cause.PREPAY: "by its own prepay logic: the credit was used up",
+    Cause.POWER_UP: "by nobody: its position after a power failure",
+    Cause.TECHNICIAN: "by somebody at the meter, for a reason of his own",
+    Cause.TRIP: "by a protection: overload, temperature or tamper",
+}
+"""What opened a switch."""
+
+OUTCOMES: dict[Outcome, str] = {
+    Outcome.CLOSED_VERIFIED: "read back twice, it is closed",
+    Outcome.ARMED: "the consumer must press the meter's button",
+    Outcome.CLOSED_UNVERIFIED: "it reads closed, and nothing else shows it",
+    Outcome.OPENED_VERIFIED: "read back twice, it is open",
+    Outcome.OPENED_UNVERIFIED: "it reads open, and nothing else shows it",
+    Outcome.RELEASED: "the meter follows its own prepay logic again",
+    Outcome.REFUSED: "the rule forbade it",
+    Outcome.FAILED: "it did not succeed",
+    Outcome.UNKNOWN: "a write may have taken effect, it could not be read back",
+}
+"""How a command to a load switch ended."""
+
+REASONS: dict[str, str] = {
+    Why.BUS_DOWN: "the bus is down; check its adapter",
+    Why.NO_ANSWER: "the meter did not answer; check its wiring and address",
+    Why.EXCEPTION: "the meter refused the request",
+    Why.STILL_OPEN: "it still reads open; look at its switch",
+    Why.STILL_CLOSED: "it still reads closed; look at its switch",
+    Why.READS_DISAGREE: "its readings contradict each other; look at the meter",
+}
+"""Why a command did not end well, where no verdict says so."""
+
+ALARMS: dict[Alarm, str] = {
+    Alarm.NO_SITE: "no site document yet; hand one in",
+    Alarm.NO_LIST: "no list of who has paid yet; hand one in",
+    Alarm.LIST_STALE: "the list is old; it still reconnects, nobody is cut by it; send a new one",
+    Alarm.BUS_DOWN: "a bus is down; check its adapter",
+    Alarm.METERS_SILENT: "meters do not answer; check their wiring and addresses",
+    Alarm.PROMISE_BROKEN: "somebody has been paid and dark for longer than is promised",
+    Alarm.CLOSE_FAILED: "a close did not succeed; see the dark ones",
+    Alarm.CLOSED_WITHOUT_SUPPLY: "a switch reads closed and nothing comes out of it; look at it",
+    Alarm.PROMISE_AT_RISK: "at this pace the last who waits comes back too late",
+    Alarm.PACING_STOPPED: "a transformer is not loaded any further; look for a fault, resume-dt",
+    Alarm.GRACE_OVER: "supply without proof of payment is over its hours; the head end decides",
+}
+"""What somebody should come for or decide about."""
+
+
+def ended_in_words(outcome: Outcome, detail: str) -> str:
+    """An outcome with the verdict or the reason beside it, and what both mean."""
+    meaning = MEANING.get(detail) or REASONS.get(detail)
+    said = f"{OUTCOMES[outcome]}; {meaning}" if meaning else OUTCOMES[outcome]
+    return f"{outcome} {detail}".rstrip() + f": {said}"
 
 
 def clock_time(wall_ms: int) -> str:
     """Local time of day of a calendar claim."""
-    return datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone().strftime("%H:%M:%S")
+    return _local(wall_ms).strftime("%H:%M:%S")
+
+
+def date_and_time(wall_ms: int) -> str:
+    """A calendar claim in local time, ISO 8601 with its zone."""
+    return _local(wall_ms).isoformat(timespec="milliseconds")
+
+
+def day_of(wall_ms: int) -> str:
+    """The local day of a calendar claim, ISO 8601."""
+    return _local(wall_ms).date().isoformat()
 
 
 def duration(ms: int) -> str:
@@ -61,118 +147,5 @@ def duration(ms: int) -> str:
     return f"{days_text}{hours_text}{minutes:02}:{seconds:02}"
 
 
-def meter_line(meter: MeterStatus) -> str:
-    """One meter that is not connected, and why."""
-    verdict = meter.verdict
-    if meter.wait_ms is not None:
-        verdict += f" ({duration(max(0, meter.wait_ms))} to go)"
-    last = ""
-    if meter.last_outcome not in {None, "CLOSED_VERIFIED"}:
-        detail = meter.last_detail
-        meaning = f" ({MEANING[detail]})" if detail in MEANING else ""
-        last = f"; last try {meter.last_outcome} {detail}{meaning}".rstrip()
-    waited = f", waiting {duration(meter.waited_ms)}" if meter.waited_ms else ""
-    return (
-        f"account {meter.account}  meter {meter.meter}  {meter.state}  {meter.standing}  "
-        f"{verdict}: {MEANING[meter.verdict]}{waited}{last}"
-    )
-
-
-def status_lines(status: Status) -> Iterator[str]:
-    """The summary, readable."""
-    clock = "trusted" if status.clock_trusted else "not trusted: no time source has answered"
-    yield f"gateway   {status.gateway}; {clock_time(status.wall_ms)}, clock {clock}"
-    yield f"head end  {_head_end(status)}"
-    yield f"list      {_list(status)}"
-    for bus in status.buses:
-        state = "open" if bus.open else "DOWN"
-        yield (
-            f"bus {bus.bus:<5} {state}, {bus.good} good, {bus.crc_errors} CRC errors, "
-            f"{bus.timeouts} time-outs, {bus.late} late, {len(bus.silent)} meters silent"
-            + (f"; {bus.detail}" if bus.detail else "")
-        )
-    counts = ", ".join(f"{name} {count}" for name, count in status.supply.items() if count)
-    yield f"supply    {status.meters} meters: {counts or 'none'}"
-    yield (
-        f"waiting   {status.waiting} paid and dark, longest {duration(status.longest_wait_ms)} "
-        f"of {duration(status.promise_ms)}"
-    )
-    restored = status.restored
-    yield (
-        f"restored  {restored.total} since the journal began, {restored.within_promise} within "
-        f"the promise, {restored.late} late, longest {duration(restored.worst_ms)}"
-    )
-    yield f"tags      {status.holds} holds, {status.isolations} isolations"
-    yield f"records   {status.records}, {status.outbox} not yet at the head end"
-    if status.refusals:
-        names = ", ".join(f"{name} {count}" for name, count in sorted(status.refusals.items()))
-        yield f"refused   {names}"
-    if status.forced:
-        yield f"forced    {', '.join(status.forced)}: release once the head end has taken over"
-    for meter in status.dark:
-        yield f"dark      {meter_line(meter)}"
-    for alarm in status.alarms:
-        yield f"ALARM     {alarm}"
-
-
-def record_line(record: Record) -> str:
-    """One record, readable."""
-    return f"{record.number:>6}  {clock_time(record.wall_ms)}  {_said(record)}"
-
-
-def _said(record: Record) -> str:
-    body = record.body
-    match body:
-        case Started():
-            return f"daemon started, version {body.version}"
-        case SiteInstalled():
-            return f"site document {body.seq} in force: {body.meters} meters ({body.road})"
-        case ListInstalled():
-            return f"list {body.seq} in force: {body.entries} paid accounts ({body.road})"
-        case ReceiptAccepted():
-            return f"account {body.account} paid: receipt {body.ref or body.n} ({body.road})"
-        case Refused():
-            return f"refused {body.name}: {body.detail} ({body.road})"
-        case SupplyChanged():
-            return f"meter {body.serial}: {body.before} -> {body.after}"
-        case CloseIntended():
-            again = f", taken up again ({body.attempt})" if body.attempt > 1 else ""
-            return f"account {body.account}: close {body.close} decided{again}"
-        case CloseEnded():
-            why = body.verdict or body.why
-            seen = f", {body.load_mv / 1000:.0f} V" if body.load_mv is not None else ""
-            return (
-                f"account {body.account}: close {body.close} {body.outcome} {why}".rstrip() + seen
-            )
-        case TagPlaced():
-            return f"{body.kind} {body.target} placed by {body.by}: {body.reason}"
-        case TagRemoved():
-            return f"{body.kind} {body.target} removed by {body.by}: {body.reason}"
-        case _:
-            assert_never(body)
-
-
-def _head_end(status: Status) -> str:
-    broker = status.broker
-    if broker is None:
-        link = "broker not tried yet"
-    elif broker.connected:
-        link = f"broker connected ({broker.protocol})"
-    else:
-        link = f"broker not connected: {broker.detail}"
-    said = status.head_end
-    if said is None:
-        return f"{link}; the head end has not been heard"
-    state = "online" if said.online else "DOWN"
-    return f"{link}; head end {state} for {duration(said.since_ms)}"
-
-
-def _list(status: Status) -> str:
-    in_force = status.list
-    if in_force is None:
-        return "none yet"
-    stale = ", STALE" if in_force.stale else ""
-    return (
-        f"{in_force.seq} by {in_force.signer}: {in_force.entries} paid accounts, received "
-        f"{duration(in_force.age_ms)} ago{stale}"
-    )
+def _local(wall_ms: int) -> datetime:
+    return datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone()

@@ -1,10 +1,11 @@
-"""Typed documents: what a verified payload says, and whether it makes sense in itself.
+"""Typed documents: what a verified payload says.
 
-Owns the schemas of site, list and receipt, and the checks that need only the document and the
-station it is for. Must never take bytes that `signature.verify` has not passed, nor compare with
-what is already in force (`admission` does).
+Owns the schemas of site, list and receipt (those of orders stand in `orders`), and the one function
+that turns a verified payload into a value. Must never take bytes that `signature.verify` has not
+passed, nor say whether a document makes sense (`soundness`) or is news (`admission`).
 """
 
+import re
 from typing import Annotated, assert_never
 
 import msgspec
@@ -12,31 +13,34 @@ import msgspec
 from gateway.core.model import (
     AccountText,
     Count,
-    GatewayId,
     IdText,
-    Limits,
     Meter,
-    Pacing,
     SerialText,
-    Station,
     TimeMs,
     Value,
 )
+from gateway.core.orders import Order, order_from
 from gateway.core.signature import DocumentType, Flaw, Rejected, Verified, strict_json
+from gateway.core.terms import Disconnection, Grace, Limits, Pacing, Transformer
 
 METERS_MAX = 2_000
 ENTRIES_MAX = 50_000
 
 
 class Site(Value):
-    """`fg-site+jws`: the roster of this gateway and the limits under which it acts."""
+    """`fg-site+jws`: the roster of this gateway and the terms under which it acts."""
 
     gateway: IdText
     seq: Count
     feeder: IdText
     meters: Annotated[tuple[Meter, ...], msgspec.Meta(max_length=METERS_MAX)]
+    transformers: Annotated[tuple[Transformer, ...], msgspec.Meta(max_length=METERS_MAX)] = ()
+    """Where any is named, all are: a DT that is not named here is a slip of the pen."""
     pacing: Pacing = Pacing()
     limits: Limits = Limits()
+    disconnection: Disconnection = Disconnection()
+    grace: Grace | None = None
+    """None: no supply without proof of payment, however long the head end is silent."""
     helpdesk_phone: Annotated[str, msgspec.Meta(max_length=32)] = ""
 
 
@@ -71,16 +75,7 @@ class Receipt(Value):
     ref: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
-Document = Site | AllowList | Receipt
-
-
-class Unsound(Exception):  # noqa: N818 - a judgement of a document, not an error of ours
-    """A signed document that contradicts itself or the station. `name` is the refusal's word."""
-
-    def __init__(self, name: str, detail: str) -> None:
-        super().__init__(f"{name}: {detail}")
-        self.name = name
-        self.detail = detail
+Document = Site | AllowList | Receipt | Order
 
 
 def decode(verified: Verified) -> Document:
@@ -94,126 +89,42 @@ def decode(verified: Verified) -> Document:
                 return msgspec.convert(plain, AllowList)
             case DocumentType.RECEIPT:
                 return msgspec.convert(plain, Receipt)
+            case DocumentType.ORDER:
+                return order_from(plain)
             case DocumentType.ROOT:
                 raise Rejected(Flaw.WRONG_TYPE, "a root comes with the installation")
             case _:
                 assert_never(verified.type)
     except msgspec.ValidationError as error:
-        raise Rejected(Flaw.MALFORMED_PAYLOAD, str(error)) from error
+        raise Rejected(Flaw.MALFORMED_PAYLOAD, place_and_mend(error)) from error
 
 
-def check(document: Document, station: Station) -> None:
-    """Whether a document is for this station and sound in itself. Raises `Unsound`."""
-    match document:
-        case Site():
-            check_site(document, station)
-        case AllowList():
-            check_list(document, station)
-        case Receipt():
-            check_receipt(document, station)
-        case _:
-            assert_never(document)
+def place_and_mend(error: msgspec.ValidationError) -> str:
+    """A schema's complaint as `meters[3].account: what is wrong; what to write instead`."""
+    # msgspec says: "Expected `str` matching regex '...' - at `$.meters[3].account`".
+    message, _, where = str(error).partition(" - at ")
+    place = where.strip("`").removeprefix("$").removeprefix(".")
+    said = _SAID.get(_pattern_in(message), message.replace("`", ""))
+    if found := re.fullmatch(r"Object missing required field `(\w+)`", message):
+        said = f"{found[1]} is missing; add it"
+    elif found := re.fullmatch(r"Object contains unknown field `(\w+)`", message):
+        said = f"{found[1]} is not a member; leave it out"
+    return f"{place}: {said}" if place else said
 
 
-def check_site(site: Site, station: Station) -> None:
-    """Whether a site document can be in force on this station. Raises `Unsound`."""
-    _check_audience(site.gateway, station.gateway)
-    accounts: dict[str, int] = {}
-    serials: dict[str, int] = {}
-    addresses: dict[tuple[str, int, int | None], int] = {}
-    metering: dict[tuple[str, int], int] = {}
-    for at, meter in enumerate(site.meters):
-        where = f"meters[{at}]"
-        if meter.account in accounts:
-            raise Unsound(
-                "DUPLICATE_ACCOUNT",
-                f"{where}: account {meter.account} is also meters[{accounts[meter.account]}]",
-            )
-        if meter.serial in serials:
-            raise Unsound(
-                "DUPLICATE_METER",
-                f"{where}: meter {meter.serial} is also meters[{serials[meter.serial]}]",
-            )
-        accounts[meter.account] = serials[meter.serial] = at
-        _check_equipment(meter, where, station)
-        unit = (meter.bus, meter.unit)
-        _claim_address((*unit, None), addresses, at)
-        metering[unit] = at
-        if meter.switch_unit is not None:
-            _claim_address((meter.bus, meter.switch_unit, meter.switch_channel), addresses, at)
-    _check_boards_apart(site, metering)
+def _pattern_in(message: str) -> str:
+    found = re.search(r"matching regex '(.*)'", message)
+    return "" if found is None else found[1].replace("\\\\", "\\")
 
 
-def check_list(allow_list: AllowList, station: Station) -> None:
-    """Whether a list is for this station and sound in itself. Raises `Unsound`."""
-    _check_audience(allow_list.gateway, station.gateway)
-    seen: set[str] = set()
-    for at, entry in enumerate(allow_list.accounts):
-        if entry.account in seen:
-            raise Unsound("DUPLICATE_ACCOUNT", f"accounts[{at}]: {entry.account} stands twice")
-        if entry.n > allow_list.as_of:
-            raise Unsound("ENTRY_AFTER_AS_OF", f"accounts[{at}]: n {entry.n} is after as_of")
-        seen.add(entry.account)
-
-
-def check_receipt(receipt: Receipt, station: Station) -> None:
-    """Whether a receipt may be handed in at this station. Raises `Unsound`."""
-    if receipt.gateway is not None:
-        _check_audience(receipt.gateway, station.gateway)
-
-
-def _check_audience(named: str, ours: GatewayId) -> None:
-    if named != ours:
-        raise Unsound("WRONG_AUDIENCE", f"it is for gateway {named}, this is {ours}")
-
-
-def _check_equipment(meter: Meter, where: str, station: Station) -> None:
-    if meter.bus not in station.buses:
-        raise Unsound(
-            "UNKNOWN_BUS",
-            f"{where}.bus: {meter.bus} is not configured here ({', '.join(station.buses)})",
-        )
-    ability = station.profiles.get(meter.profile)
-    if ability is None:
-        raise Unsound(
-            "UNKNOWN_PROFILE",
-            f"{where}.profile: {meter.profile} is not installed here "
-            f"({', '.join(sorted(station.profiles))})",
-        )
-    has_switch_unit = meter.switch_unit is not None and meter.switch_channel is not None
-    if ability.needs_switch_unit and not has_switch_unit:
-        raise Unsound(
-            "SWITCH_ADDRESS_MISSING",
-            f"{where}: profile {meter.profile} needs switch_unit and switch_channel",
-        )
-    if not ability.needs_switch_unit and (meter.switch_unit, meter.switch_channel) != (None, None):
-        raise Unsound(
-            "SWITCH_ADDRESS_UNUSED",
-            f"{where}: profile {meter.profile} takes no switch_unit or switch_channel",
-        )
-
-
-def _claim_address(
-    address: tuple[str, int, int | None], taken: dict[tuple[str, int, int | None], int], at: int
-) -> None:
-    if address in taken:
-        bus, unit, channel = address
-        place = f"unit {unit}" if channel is None else f"unit {unit} channel {channel}"
-        raise Unsound(
-            "DUPLICATE_ADDRESS",
-            f"meters[{at}]: {place} of bus {bus} is also meters[{taken[address]}]",
-        )
-    taken[address] = at
-
-
-def _check_boards_apart(site: Site, metering: dict[tuple[str, int], int]) -> None:
-    for at, meter in enumerate(site.meters):
-        if meter.switch_unit is None:
-            continue
-        other = metering.get((meter.bus, meter.switch_unit))
-        if other is not None:
-            raise Unsound(
-                "DUPLICATE_ADDRESS",
-                f"meters[{at}].switch_unit: unit {meter.switch_unit} of bus {meter.bus} "
-                f"is the meter of meters[{other}]",
-            )
+_SAID = {
+    r"^[0-9A-Za-z/_.-]{1,32}\Z": "not an account; write 1 to 32 of letters, digits, / _ . -",
+    r"^[0-9A-Za-z-]{1,32}\Z": "not a serial number; write 1 to 32 of letters, digits, -",
+    r"^[A-Za-z0-9-]{1,32}\Z": "not an id; write 1 to 32 of letters, digits, -",
+    r"^[a-z0-9-]{1,48}\Z": "not a profile's name; write 1 to 48 of small letters, digits, -",
+    r"^L(1|2|3|123)\Z": "not a phase; write L1, L2, L3 or L123",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z": "not a time of day; write 00:00 to 23:59",
+    r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)\Z": "not a time of day; write 00:01 to 24:00",
+    r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}\Z": "not a day; write it as 2027-01-26",
+}
+"""What the patterns of `model` and `terms` ask for, in words."""

@@ -1,35 +1,16 @@
-"""Three kinds of fact, and the claims that may become one.
+"""What crosses the inbox: claims, observations and reports; and what the bus is told to do.
 
-Owns the shapes of everything that crosses the inbox and of everything that is written down.
-Must never decide: a claim becomes a record or a refusal in `admission`, a record changes the image
-in `image`.
+Owns the shapes of everything that comes into the corridor. Must never decide: a claim becomes a
+record or a refusal in `admission`, `ordering` or `requests`; `records` has what is written down.
 
 - *claim*: bytes or wishes from outside; nothing is believed yet.
 - *observation*: what a room sees now; volatile, the newest counts.
-- *record*: durable, numbered without gaps, hash-chained; what the head end receives.
+- *report*: how one command to the bus ended.
 """
 
-import hashlib
 from enum import StrEnum
 
-import msgspec
-
-from gateway.core.model import (
-    Account,
-    BusId,
-    Digest,
-    DtId,
-    Meter,
-    Now,
-    Reading,
-    Serial,
-    SupplyState,
-    Tagged,
-    Value,
-)
-
-CHAIN_START = bytes(32)
-"""What the first record's chain hash continues from."""
+from gateway.core.model import BusId, Cause, Meter, Reading, Serial, Value
 
 
 class Road(StrEnum):
@@ -42,13 +23,27 @@ class Road(StrEnum):
     """Named in the configuration and handed in at start."""
 
 
+class Move(StrEnum):
+    """What a load switch is told to do."""
+
+    CLOSE = "CLOSE"
+    OPEN = "OPEN"
+    RELEASE = "RELEASE"
+    """A forced position is given back to the meter's own prepay logic."""
+
+
 class Outcome(StrEnum):
-    """How one close ended."""
+    """How one command to a load switch ended."""
 
     CLOSED_VERIFIED = "CLOSED_VERIFIED"
     ARMED = "ARMED"
     CLOSED_UNVERIFIED = "CLOSED_UNVERIFIED"
     """It reads closed where it was written, and the meter has nothing else to show it with."""
+    OPENED_VERIFIED = "OPENED_VERIFIED"
+    OPENED_UNVERIFIED = "OPENED_UNVERIFIED"
+    """It reads open where it was written, and the meter has nothing else to show it with."""
+    RELEASED = "RELEASED"
+    """The meter took the release; `state` says where it has put its switch."""
     REFUSED = "REFUSED"
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
@@ -56,7 +51,7 @@ class Outcome(StrEnum):
 
 
 class Why(StrEnum):
-    """Why a close ended as FAILED or UNKNOWN."""
+    """Why a command ended as FAILED or UNKNOWN."""
 
     NONE = ""
     BUS_DOWN = "BUS_DOWN"
@@ -65,6 +60,8 @@ class Why(StrEnum):
     """The meter refused the request with a Modbus exception."""
     STILL_OPEN = "STILL_OPEN"
     """Written as often as is allowed, and it still reads open."""
+    STILL_CLOSED = "STILL_CLOSED"
+    """Written as often as is allowed, and it still reads closed."""
     READS_DISAGREE = "READS_DISAGREE"
 
 
@@ -74,6 +71,14 @@ class TagKind(StrEnum):
     HOLD = "HOLD"
     ISOLATE_DT = "ISOLATE_DT"
     ISOLATE_FEEDER = "ISOLATE_FEEDER"
+
+
+class Origin(StrEnum):
+    """Where a tag comes from; only there it can be taken away."""
+
+    ORDER = "ORDER"
+    TECHNICIAN = "TECHNICIAN"
+    KEY_SWITCH = "KEY_SWITCH"
 
 
 # --- claims ---------------------------------------------------------------------------------------
@@ -114,13 +119,31 @@ class TagClaim(Value):
     place: bool
     by: str
     reason: str
+    origin: Origin = Origin.TECHNICIAN
+
+
+class CauseClaim(Value):
+    """Somebody at this machine says what opened a meter's switch."""
+
+    meter: str
+    cause: Cause
+    by: str
+    reason: str
+
+
+class ResumeClaim(Value):
+    """Somebody at this machine lets a stopped DT go on."""
+
+    dt: str
+    by: str
+    reason: str
 
 
 # --- observations ---------------------------------------------------------------------------------
 
 
 class MeterSeen(Value):
-    """A meter was read."""
+    """A meter was read; it may be a DT's check meter."""
 
     serial: Serial
     reading: Reading
@@ -149,19 +172,24 @@ class BrokerSeen(Value):
 
 
 class HeadEndSeen(Value):
-    """What the head end says of itself: "server up" is not "broker up"."""
+    """What the head end says of itself: "server up" is not "broker up".
+
+    `kept_by_broker`: a retained message says what was true once; it is no sign of life.
+    """
 
     online: bool
+    kept_by_broker: bool = False
 
 
-class CloseReport(Value):
-    """What the bus room found and did for one intent."""
+class SwitchReport(Value):
+    """What the bus room found and did for one command."""
 
-    close: int
+    number: int
+    move: Move
     serial: Serial
     outcome: Outcome
     verdict: str = ""
-    """The one rule's word, where the outcome is REFUSED."""
+    """The rule's word, where the outcome is REFUSED."""
     why: Why = Why.NONE
     writes: int = 0
     written_ms: int | None = None
@@ -170,182 +198,21 @@ class CloseReport(Value):
     """When the second read-back had agreed, on the boot clock."""
     reading: Reading | None = None
     forced: bool = False
-    """The close overrides the meter's own prepay logic until it is released."""
+    """The position overrides the meter's own prepay logic until it is released."""
 
 
-# --- records --------------------------------------------------------------------------------------
-
-
-class Started(Tagged, tag="started"):
-    """The daemon started; what had been under way is taken up again by reading first."""
-
-    version: str
-
-
-class SiteInstalled(Tagged, tag="site_installed"):
-    """A site document came into force."""
-
-    seq: int
-    digest: Digest
-    signer: str
-    road: Road
-    meters: int
-
-
-class ListInstalled(Tagged, tag="list_installed"):
-    """An allow-list came into force."""
-
-    seq: int
-    digest: Digest
-    signer: str
-    road: Road
-    as_of: int
-    entries: int
-
-
-class ReceiptAccepted(Tagged, tag="receipt_accepted"):
-    """A receipt was accepted."""
-
-    account: Account
-    meter: Serial
-    n: int
-    paid_at: int
-    digest: Digest
-    signer: str
-    road: Road
-    ref: str | None = None
-
-
-class Refused(Tagged, tag="refused"):
-    """A claim was refused; nothing else changed. `more` refusals before it were only counted."""
-
-    name: str
-    detail: str
-    road: Road
-    digest: Digest
-    more: int = 0
-
-
-class SupplyChanged(Tagged, tag="supply_changed"):
-    """A meter was read in another supply state than before, with or without our doing.
-
-    `before_seen_ms`: when it was last read in the state before, on the boot clock of this boot.
-    """
-
-    serial: Serial
-    account: Account
-    before: SupplyState
-    after: SupplyState
-    before_seen_ms: int | None = None
-
-
-class CloseIntended(Tagged, tag="close_intended"):
-    """A close was decided, before anything is sent. The signed reason stands beside it.
-
-    `attempt` above 1: the process ended before the outcome was known; the meter is read first.
-    """
-
-    close: int
-    account: Account
-    meter: Serial
-    dt: DtId
-    attempt: int
-    standing_n: int
-    standing_digest: Digest
-    received_ms: int | None = None
-    """When the proof reached the feeder, on the boot clock of this boot; None: an earlier boot."""
-    received_wall_ms: int | None = None
-    """The same instant as the calendar then claimed. A close taken up again gives neither."""
-
-
-class CloseEnded(Tagged, tag="close_ended"):
-    """The outcome of a close."""
-
-    close: int
-    account: Account
-    meter: Serial
-    dt: DtId
-    outcome: Outcome
-    verdict: str
-    why: Why
-    writes: int
-    forced: bool
-    decided_ms: int
-    written_ms: int | None = None
-    verified_ms: int | None = None
-    state: SupplyState = SupplyState.UNKNOWN
-    load_mv: int | None = None
-    supply_mv: int | None = None
-    current_ma: int | None = None
-
-
-class TagPlaced(Tagged, tag="tag_placed"):
-    """A hold or an isolation was placed."""
-
-    kind: TagKind
-    target: str
-    by: str
-    reason: str
-
-
-class TagRemoved(Tagged, tag="tag_removed"):
-    """A hold or an isolation was removed, by name and with a reason."""
-
-    kind: TagKind
-    target: str
-    by: str
-    reason: str
-
-
-Body = (
-    Started
-    | SiteInstalled
-    | ListInstalled
-    | ReceiptAccepted
-    | Refused
-    | SupplyChanged
-    | CloseIntended
-    | CloseEnded
-    | TagPlaced
-    | TagRemoved
-)
-
-
-class Record(Value):
-    """One durable entry of the journal. Clock quality travels with every record."""
-
-    number: int
-    boot: str
-    mono_ms: int
-    wall_ms: int
-    wall_low_ms: int
-    trusted: bool
-    body: Body
-
-
-class Stored(Value):
-    """A record as it is written down and handed over: canonical bytes, and its chain hash."""
-
-    number: int
-    chain: bytes
-    content: bytes
-
-
-class CloseCommand(Value):
+class SwitchCommand(Value):
     """What the bus room is told to do once its intent is on disk.
 
-    `writes_max` is how many writes may still be sent for this intent: 0 means read only.
+    `number` is never used twice. `writes_max` is how many writes may still be sent for this intent:
+    0 means read only.
     """
 
-    close: int
+    number: int
+    move: Move
     meter: Meter
     resumed: bool
     writes_max: int
-
-
-Claim = DocumentClaim | BadMessage | AckClaim | TagClaim
-Observation = MeterSeen | BusSeen | BrokerSeen | HeadEndSeen
-Event = Claim | Observation | CloseReport
 
 
 class Answer(Value):
@@ -356,34 +223,6 @@ class Answer(Value):
     detail: str = ""
 
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
-_decode = msgspec.json.Decoder(Record).decode
-
-
-def record_of(number: int, body: Body, now: Now) -> Record:
-    """A body with its number and its time."""
-    return Record(
-        number=number,
-        boot=now.boot,
-        mono_ms=now.mono_ms,
-        wall_ms=now.wall_ms,
-        wall_low_ms=now.wall_low_ms,
-        trusted=now.trusted,
-        body=body,
-    )
-
-
-def store(record: Record, previous_chain: bytes) -> Stored:
-    """The canonical bytes of a record, and its chain hash continuing from the one before."""
-    content = _encode(record)
-    return Stored(number=record.number, chain=chain_hash(previous_chain, content), content=content)
-
-
-def chain_hash(previous: bytes, content: bytes) -> bytes:
-    """SHA-256 over the previous hash (32 bytes) and a record's canonical bytes."""
-    return hashlib.sha256(previous + content).digest()
-
-
-def read_record(content: bytes) -> Record:
-    """A record from its canonical bytes. Raises `msgspec.DecodeError` where it is none."""
-    return _decode(content)
+Claim = DocumentClaim | BadMessage | AckClaim | TagClaim | CauseClaim | ResumeClaim
+Observation = MeterSeen | BusSeen | BrokerSeen | HeadEndSeen
+Event = Claim | Observation | SwitchReport

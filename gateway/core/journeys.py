@@ -6,29 +6,27 @@ holds the records gets the same answer, at the feeder and at the head end.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 
-from gateway.core.fact import (
-    CloseEnded,
-    CloseIntended,
-    ListInstalled,
-    Outcome,
-    ReceiptAccepted,
-    Record,
-    Refused,
-    SiteInstalled,
-    Started,
-    SupplyChanged,
-    TagKind,
-    TagPlaced,
-    TagRemoved,
-)
+from gateway.core.fact import Outcome, TagKind
 from gateway.core.image import DONE
 from gateway.core.kept import Instant
 from gateway.core.model import Account, Digest, DtId, Serial, SupplyState
+from gateway.core.orders import Disconnect
 from gateway.core.promise import Journey, Journeys, Paper, Reason, Try
+from gateway.core.records import (
+    CloseEnded,
+    CloseIntended,
+    ListInstalled,
+    OrderAccepted,
+    ReceiptAccepted,
+    Record,
+    SupplyChanged,
+    TagPlaced,
+    TagRemoved,
+)
 from gateway.core.waiting import at_ms, elapsed_ms, instant_of, paid_and_dark_since
 
 
@@ -104,6 +102,9 @@ class _Reader:
             case ListInstalled():
                 self._papers[body.digest] = record
                 self._arrived[record.wall_ms, None] = record.number
+            case OrderAccepted(act=Disconnect(accounts=entries)):
+                for entry in entries:
+                    self._cut(self._home(Account(entry.account), Serial(entry.meter)))
             case SupplyChanged():
                 self._supply_changed(self._home(body.account, body.serial), record, body)
             case CloseIntended():
@@ -112,10 +113,8 @@ class _Reader:
                 self._close_ended(self._home(body.account, body.meter), record, body)
             case TagPlaced() | TagRemoved():
                 self._tags.append((record.number, body))
-            case Started() | SiteInstalled() | Refused():
-                pass
             case _:
-                assert_never(body)
+                pass  # says nothing about how a home came back
 
     def under_way(self) -> tuple[Journey, ...]:
         """Where a close or a receipt has not led to an end yet."""
@@ -128,6 +127,12 @@ class _Reader:
 
     def _home(self, account: Account, meter: Serial) -> _Home:
         return self._homes.setdefault((account, meter), _Home(account=account, meter=meter))
+
+    @staticmethod
+    def _cut(home: _Home) -> None:
+        """What was paid before does not wait any more; a close on its way ends as it may."""
+        home.receipts = []
+        home.closes = [close for close in home.closes if close.outcome is None]
 
     def _supply_changed(self, home: _Home, record: Record, body: SupplyChanged) -> None:
         if body.after is not SupplyState.CONNECTED:
@@ -164,6 +169,8 @@ class _Reader:
 
     def _reason(self, body: CloseIntended) -> tuple[Reason, int | None]:
         digest = body.standing_digest
+        if body.grace:
+            return Reason(digest=digest, paper=Paper.GRACE), None
         record = self._papers.get(digest)
         paper = None if record is None else record.body
         number = None if record is None else record.number

@@ -1,17 +1,28 @@
 """What survives a restart: the part of the image that the journal can rebuild.
 
-Owns the shapes only. Must never change by itself: `image.apply` makes a new one from each record.
-Its canonical JSON is the checkpoint.
+Owns the shapes only. Must never change by itself: `changes`
+makes a new one from each record. Its canonical JSON is the checkpoint.
 """
 
 from collections.abc import Mapping
 
 from gateway.core.documents import Site
-from gateway.core.fact import CloseEnded
-from gateway.core.model import Account, Digest, DtId, Serial, SupplyState, Value
+from gateway.core.fact import Move, Origin, TagKind
+from gateway.core.model import (
+    Account,
+    Brake,
+    Cause,
+    Digest,
+    DtId,
+    Serial,
+    SupplyState,
+    Value,
+)
+from gateway.core.records import CloseEnded, TaskEnded
 from gateway.core.standing import ListInForce, Word
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class Instant(Value):
@@ -20,11 +31,16 @@ class Instant(Value):
     boot: str
     mono_ms: int
     wall_ms: int
+    trusted: bool = False
+    """Whether a trusted source had bounded the calendar then."""
 
 
 class Tag(Value):
-    """Who forbade closing, why and since when."""
+    """Who forbade closing what, why and since when."""
 
+    kind: TagKind
+    target: str
+    origin: Origin
     by: str
     reason: str
     since: Instant
@@ -37,6 +53,14 @@ class Supply(Value):
     since: Instant
 
 
+class Opened(Value):
+    """What opened a switch: `by` is the order's id or the person's name."""
+
+    cause: Cause
+    at: Instant
+    by: str = ""
+
+
 class Closing(Value):
     """A close whose outcome is not known yet."""
 
@@ -44,17 +68,66 @@ class Closing(Value):
     account: Account
     attempt: int
     decided: Instant
+    standing_n: int
+    standing_digest: Digest
+    grace: bool = False
     waits_since: Instant | None = None
     """Since when its consumer had been paid and dark; None: no proof of payment was known."""
 
 
-class CloseMark(Value):
-    """One close in the past, for pacing and retrip limits."""
+class Task(Value):
+    """What an order asked of one switch; `number` and `attempt` are set once it is decided."""
 
+    move: Move
+    order: str
+    account: Account
+    meter: Serial
+    iat: int
+    exp: int
+    signers: int
+    boot: str | None = None
+    n: int = 0
+    """Of an opening: the ledger time as of which the account is cut."""
+    number: int | None = None
+    attempt: int = 0
+    cancelled: bool = False
+
+
+class CloseMark(Value):
+    """One close of the last hour, for pacing and the retrip limit."""
+
+    close: int
     serial: Serial
     dt: DtId
-    boot: str
-    mono_ms: int
+    at: Instant
+    """When it was decided; once that is known, when it was on the wire."""
+    gap_ms: int
+    """From then to the next one on its DT, with its jitter."""
+    ended: bool = False
+    done: bool = False
+    """It ended well."""
+
+
+class MoveMark(Value):
+    """One opening or release of the last hour, for the bulk ceiling."""
+
+    number: int
+    at: Instant
+
+
+class Trial(Value):
+    """How one of the last closes of a DT ended."""
+
+    serial: Serial
+    unexplained: bool
+
+
+class Stop(Value):
+    """Since when a DT is not loaded any further, and why."""
+
+    brake: Brake
+    since: Instant
+    detail: str = ""
 
 
 class Setback(Value):
@@ -63,6 +136,8 @@ class Setback(Value):
     count: int
     last: Instant
     standing_n: int
+    sent: bool = False
+    """A write went out or may have gone out, and it is not closed."""
 
 
 class Proof(Value):
@@ -73,11 +148,32 @@ class Proof(Value):
 
 
 class Ask(Value):
-    """A receipt of ledger time `n` asked for supply; `fulfilled`: when there first was some."""
+    """Somebody asked for supply: a receipt of ledger time `n`, or an order (then `n` is 0).
+
+    `fulfilled`: when there first was some.
+    """
 
     n: int
     accepted: Instant
     fulfilled: Instant | None = None
+
+
+class GraceGiven(Value):
+    """Supply without proof of payment, for so many hours from then on."""
+
+    account: Account
+    n: int
+    granted: Instant
+    hours: int
+    settled: bool = False
+    """The account has paid since."""
+
+
+class HeadEndKnown(Value):
+    """Whether the head end is heard, and since when that is so."""
+
+    heard: bool
+    since: Instant
 
 
 class Restored(Value):
@@ -97,19 +193,32 @@ class Kept(Value):
     list_in_force: ListInForce | None = None
     list_received: Instant | None = None
     words: Mapping[str, Word] = {}
+    former: Mapping[str, tuple[str, ...]] = {}
+    """Meters that an account had before, by account: a paper that names one still counts."""
     proofs: Mapping[str, Proof] = {}
     asks: Mapping[str, Ask] = {}
-    feeder_isolation: Tag | None = None
-    dt_isolations: Mapping[str, Tag] = {}
-    holds: Mapping[str, Tag] = {}
+    tags: tuple[Tag, ...] = ()
     supply: Mapping[str, Supply] = {}
+    causes: Mapping[str, Opened] = {}
+    graces: tuple[GraceGiven, ...] = ()
     closings: Mapping[str, Closing] = {}
-    close_count: int = 0
-    decided: tuple[CloseMark, ...] = ()
-    closed: tuple[CloseMark, ...] = ()
+    tasks: Mapping[str, Task] = {}
+    """By meter: what orders asked for and has not ended."""
+    order_seq: int = 0
+    order_digest: Digest | None = None
+    moves: int = 0
+    """The number of the last command."""
+    marks: tuple[CloseMark, ...] = ()
+    moved: tuple[MoveMark, ...] = ()
+    trials: Mapping[str, tuple[Trial, ...]] = {}
+    stops: Mapping[str, Stop] = {}
+    resumed: Mapping[str, Instant] = {}
+    """When a stopped DT went on: it is observed anew."""
     setbacks: Mapping[str, Setback] = {}
-    ended: Mapping[str, CloseEnded] = {}
+    ended: Mapping[str, CloseEnded | TaskEnded] = {}
+    """The last outcome of each meter."""
     forced: tuple[str, ...] = ()
+    head_end: HeadEndKnown | None = None
     restored: Restored = Restored()
     refusals: Mapping[str, int] = {}
     wall_low_ms: int = 0

@@ -53,6 +53,42 @@ class SupplyState(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class Cause(StrEnum):
+    """What opened a load switch, where that is known."""
+
+    ORDER = "ORDER"
+    """A disconnect order that this gateway carried out."""
+    ARREARS = "ARREARS"
+    """For arrears, by other means: somebody answers for that by name."""
+    PREPAY = "PREPAY"
+    """The meter's own prepay logic: the credit was used up."""
+    POWER_UP = "POWER_UP"
+    """Its position after a power failure; nobody opened it."""
+    TECHNICIAN = "TECHNICIAN"
+    """Somebody at the meter, for a reason of his own."""
+    TRIP = "TRIP"
+    """A protection: overload, temperature, tamper."""
+
+
+class Brake(StrEnum):
+    """Why a permitted close has to wait for its turn."""
+
+    UNDER_WAY = "UNDER_WAY"
+    """Another close on its DT has not ended yet."""
+    FIRST_ALONE = "FIRST_ALONE"
+    """The first close of its DT is being observed."""
+    GAP = "GAP"
+    DT_CEILING = "DT_CEILING"
+    FEEDER_CEILING = "FEEDER_CEILING"
+    GATEWAY_CEILING = "GATEWAY_CEILING"
+    SETBACK = "SETBACK"
+    """Its own last close did not succeed; it is tried again later."""
+    FAILURES = "FAILURES"
+    """Its DT is stopped: too many closes failed unexplained."""
+    UNDERVOLTAGE = "UNDERVOLTAGE"
+    """Its DT is stopped: the check meter reads too little."""
+
+
 class Now(Value):
     """One instant, handed in from outside; core never asks for it.
 
@@ -71,14 +107,6 @@ class Now(Value):
     def trusted(self) -> bool:
         """Whether a trusted source has bounded the time from above."""
         return self.wall_high_ms is not None
-
-    def since_ms(self, boot: str, mono_ms: int) -> int:
-        """Milliseconds since an earlier instant.
-
-        An instant of another boot counts as this boot's beginning: never earlier than it was, so
-        limits on "how many in the last hour" stay on the safe side.
-        """
-        return self.mono_ms - mono_ms if boot == self.boot else self.mono_ms
 
 
 class Meter(Value):
@@ -99,40 +127,21 @@ class Meter(Value):
     switch_unit: Annotated[int, msgspec.Meta(ge=1, le=247)] | None = None
     switch_channel: Annotated[int, msgspec.Meta(ge=0, le=63)] | None = None
     second_proof: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
-
-
-class Pacing(Value):
-    """How fast a returning feeder may be loaded (cold load pick-up)."""
-
-    first_alone_ms: Annotated[int, msgspec.Meta(ge=0, le=600_000)] = 5_000
-    """The first close of a DT is alone and observed for this long."""
-    gap_ms: Annotated[int, msgspec.Meta(ge=0, le=600_000)] = 2_000
-    """Between two closes on one DT after the first."""
-    minute_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 60
-    """Closes of the whole gateway in any 60 s."""
-    quiet_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] = 900_000
-    """A DT on which nothing was closed for this long counts as unobserved again."""
-
-
-class Limits(Value):
-    """Ages and counts that the one rule compares with."""
-
-    state_age_max_ms: Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)] = 120_000
-    retrip_max: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
-    """Closed so many times within an hour and open again: RETRIPPED."""
-    promise_ms: Annotated[int, msgspec.Meta(ge=60_000, le=86_400_000)] = 1_200_000
-    """Supply is promised within this time of the proof of payment: 20 minutes."""
-    compensation_ms: Annotated[int, msgspec.Meta(ge=60_000, le=604_800_000)] = 7_200_000
-    """Supply not back within this time of a sufficient payment is compensated: two hours."""
+    protected: bool = False
+    """Nobody cuts it: life support, hospital, water works."""
 
 
 class ProfileAbility(Value):
     """What a meter type can do, as far as core must know it."""
 
     switches: bool
-    """It has a load switch, and what is known of it is good enough to write."""
+    """It has a load switch, and what is known of closing it is good enough to write."""
     proves_serial: bool
     """It has a register with its serial number."""
+    opens: bool = False
+    """What is known of opening it is good enough to write."""
+    releases: bool = False
+    """A forced position can be given back to the meter's own prepay logic."""
     needs_switch_unit: bool = False
     """Its switch is a channel of a relay board with an address of its own."""
 
@@ -157,3 +166,5 @@ class Reading(Value):
     load_mv: int | None = None
     """Millivolts on the load side of the switch."""
     current_ma: int | None = None
+    cause: Cause | None = None
+    """What the meter itself says opened its switch."""

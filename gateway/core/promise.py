@@ -13,7 +13,8 @@ import msgspec
 from gateway.core.fact import Outcome, Road
 from gateway.core.image import DONE
 from gateway.core.kept import Instant
-from gateway.core.model import Account, Digest, Limits, Serial, Value
+from gateway.core.model import Account, Digest, Serial, Value
+from gateway.core.terms import Limits
 
 
 class Paper(StrEnum):
@@ -21,6 +22,8 @@ class Paper(StrEnum):
 
     RECEIPT = "RECEIPT"
     LIST = "LIST"
+    GRACE = "GRACE"
+    """The site document's grace: nobody had paid."""
     UNKNOWN = "UNKNOWN"
     """It came before the first of these records."""
 

@@ -31,6 +31,7 @@ class Role(StrEnum):
     SITE = "site"
     LIST = "list"
     RECEIPT = "receipt"
+    ORDER = "order"
 
 
 class DocumentType(StrEnum):
@@ -40,6 +41,7 @@ class DocumentType(StrEnum):
     SITE = "fg-site+jws"
     LIST = "fg-list+jws"
     RECEIPT = "fg-receipt+jws"
+    ORDER = "fg-order+jws"
 
 
 ROLE_OF = {
@@ -47,17 +49,19 @@ ROLE_OF = {
     DocumentType.SITE: Role.SITE,
     DocumentType.LIST: Role.LIST,
     DocumentType.RECEIPT: Role.RECEIPT,
+    DocumentType.ORDER: Role.ORDER,
 }
 LENGTH_MAX = {
     DocumentType.ROOT: 256 * 1024,
     DocumentType.SITE: 256 * 1024,
     DocumentType.LIST: 4 * 1024 * 1024,
     DocumentType.RECEIPT: 4 * 1024,
+    DocumentType.ORDER: 64 * 1024,
 }
-"""Bytes of a document as it arrives, by type."""
+"""Bytes of a document as it arrives, by type. An order for many homes comes once for each key."""
 HEADER_MAX = 200
 SIGNATURES_MAX = 16
-FIELD_DOCUMENTS = frozenset({DocumentType.SITE, DocumentType.LIST, DocumentType.RECEIPT})
+FIELD_DOCUMENTS = frozenset(set(DocumentType) - {DocumentType.ROOT})
 """What may arrive in the field. The root comes with the installation."""
 
 
@@ -189,6 +193,9 @@ def load_root(raw: bytes) -> Root:
     names = [key.kid for key in root.keys]
     if len(set(names)) != len(names):
         raise Rejected(Flaw.MALFORMED_PAYLOAD, "two keys have one kid")
+    if len({key.public for key in root.keys}) != len(names):
+        # Under two names one private key would count as two (J6).
+        raise Rejected(Flaw.MALFORMED_PAYLOAD, "two kids have one public key")
     unknown = sorted(set(root.thresholds) - set(Role))
     if unknown or any(count < 1 for count in root.thresholds.values()):
         raise Rejected(Flaw.MALFORMED_PAYLOAD, "thresholds: a known role and a count above zero")

@@ -11,6 +11,8 @@ and duplicates, replays and reordering change nothing.
 from collections.abc import Mapping
 from enum import StrEnum
 
+import msgspec
+
 from gateway.core.documents import AllowList, ListEntry
 from gateway.core.model import AccountText, Digest, SerialText, TimeMs, Value
 
@@ -38,6 +40,8 @@ class Word(Value):
     cut: bool = False
     paid_at: TimeMs | None = None
     ref: str | None = None
+    unlisted: bool = False
+    """`n` is the `as_of` of a list that does not name the account: no word of its own."""
 
 
 class ListInForce(Value):
@@ -83,7 +87,9 @@ def word_in_force(
     if single is None:
         return listed
     if entry is None and single.standing is not Standing.PAID:
-        return single
+        # Whoever was cut stays cut, now as of the list that does not name him either.
+        n = max(single.n, listed.n)
+        return single if n == single.n else msgspec.structs.replace(single, n=n, unlisted=True)
     if _same(single, listed):
         return listed if listed.cut else single  # the same word; the list may know more
     return single if single.n > listed.n else listed
@@ -98,7 +104,7 @@ def compare(word: Word, stands: Word | None) -> Newness:
     """Whether a word that has just come is news."""
     if stands is None or word.n > stands.n:
         return Newness.NEWER
-    if word.n < stands.n or stands.standing is Standing.NONE:
+    if word.n < stands.n or stands.unlisted:
         return Newness.OLDER
     return Newness.SAME if _same(word, stands) else Newness.EQUIVOCATION
 
@@ -134,7 +140,13 @@ def in_force_from(
 def _listed(entry: ListEntry | None, in_force: ListInForce) -> Word:
     if entry is None:
         unlisted_as_of = in_force.unlisted_as_of or 0
-        return Word(standing=Standing.NONE, n=unlisted_as_of, meter="-", digest=in_force.digest)
+        return Word(
+            standing=Standing.NONE,
+            n=unlisted_as_of,
+            meter="-",
+            digest=in_force.digest,
+            unlisted=True,
+        )
     return Word(
         standing=Standing.PAID,
         n=entry.n,

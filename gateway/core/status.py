@@ -6,16 +6,22 @@ every word in it is the one rule's or a count.
 
 from enum import StrEnum
 
-from gateway.core.fact import BrokerSeen, BusSeen, Outcome, Why
+from gateway.core.fact import BrokerSeen, BusSeen, Move, Outcome, TagKind, Why
+from gateway.core.grace import standing_graces
 from gateway.core.image import Image
-from gateway.core.kept import Restored
+from gateway.core.kept import HOUR_MS, Restored
 from gateway.core.model import Meter, Now, SupplyState, Value
-from gateway.core.plan import age_ms, waited_ms
-from gateway.core.reconnection import Verdict, may_close
+from gateway.core.pacing import Pacer
+from gateway.core.queue import age_ms, foretold_ms, waited_ms
+from gateway.core.reconnection import Ruling, Verdict, may_close
+from gateway.core.records import CloseEnded, TaskEnded
 from gateway.core.standing import Standing, standing_of
+from gateway.core.waiting import at_least_ms
 
 IN_PROGRESS = "IN_PROGRESS"
 """In place of a verdict: a close is under way."""
+HOPEFUL = frozenset({Verdict.PERMIT, Verdict.PACED})
+"""Only its turn is missing."""
 TAGGED = frozenset({Verdict.FEEDER_ISOLATED, Verdict.DT_ISOLATED, Verdict.METER_HELD})
 """Somebody forbade closing: the promise is for unheld consumers."""
 
@@ -32,6 +38,12 @@ class Alarm(StrEnum):
     CLOSE_FAILED = "CLOSE_FAILED"
     CLOSED_WITHOUT_SUPPLY = "CLOSED_WITHOUT_SUPPLY"
     """The switch reads closed and nothing comes out of it."""
+    PROMISE_AT_RISK = "PROMISE_AT_RISK"
+    """At this pace the last of those who wait comes back too late."""
+    PACING_STOPPED = "PACING_STOPPED"
+    """A transformer is not loaded any further for now."""
+    GRACE_OVER = "GRACE_OVER"
+    """Somebody has supply by a grace whose hours are over: the head end has to decide."""
 
 
 class ListStatus(Value):
@@ -56,8 +68,16 @@ class MeterStatus(Value):
     standing: Standing
     verdict: str
     waited_ms: int = 0
+    cause: str | None = None
+    """What opened it, where that is known."""
+    brake: str | None = None
+    """For PACED: what holds it."""
     wait_ms: int | None = None
-    """For PACED: until its turn."""
+    """For PACED: until the earliest turn."""
+    foretold_ms: int | None = None
+    """Of one for which only its turn is missing: until it is likely to be closed."""
+    last_move: Move | None = None
+    """What its switch was last told to do."""
     last_outcome: str | None = None
     last_detail: str = ""
 
@@ -67,6 +87,22 @@ class HeadEndStatus(Value):
 
     online: bool
     since_ms: int
+
+
+class StopStatus(Value):
+    """A transformer that is not loaded any further for now. `over_ms`: until it goes on."""
+
+    dt: str
+    brake: str
+    detail: str
+    over_ms: int
+
+
+class GraceStatus(Value):
+    """Supply without proof of payment; `over_ms` not above zero: its hours are over."""
+
+    account: str
+    over_ms: int
 
 
 class Status(Value):
@@ -85,6 +121,8 @@ class Status(Value):
     supply: dict[str, int]
     waiting: int
     longest_wait_ms: int
+    foretold_finish_ms: int | None
+    """Until the last of those who wait is likely to be closed; None: nobody can be."""
     promise_ms: int
     promise_broken: int
     compensation_ms: int
@@ -92,6 +130,12 @@ class Status(Value):
     dark: tuple[MeterStatus, ...]
     holds: int
     isolations: int
+    stops: tuple[StopStatus, ...]
+    graces: tuple[GraceStatus, ...]
+    order_seq: int
+    """Of the last order; the next one has more."""
+    tasks: int
+    """Openings and releases that orders asked for and have not ended."""
     records: int
     acked_through: int
     outbox: int
@@ -105,15 +149,12 @@ class Status(Value):
 
 def status_of(image: Image, now: Now) -> Status:
     """The summary of one image at one instant."""
-    dark = tuple(
-        _meter_status(meter, image, now)
-        for meter in image.roster.values()
-        if state_of(meter, image) is not SupplyState.CONNECTED
-    )
+    kept = image.kept
+    dark = _dark(image, now)
     waiting = [meter for meter in dark if _waits(meter)]
+    foretold = [meter.foretold_ms for meter in waiting if meter.foretold_ms is not None]
     promise_ms = image.limits.promise_ms
     promise_broken = sum(meter.waited_ms > promise_ms for meter in waiting)
-    kept = image.kept
     return Status(
         gateway=image.station.gateway,
         boot=now.boot,
@@ -128,13 +169,18 @@ def status_of(image: Image, now: Now) -> Status:
         supply=_supply_counts(image),
         waiting=len(waiting),
         longest_wait_ms=max((meter.waited_ms for meter in waiting), default=0),
+        foretold_finish_ms=max(foretold, default=None),
         promise_ms=promise_ms,
         promise_broken=promise_broken,
         compensation_ms=image.limits.compensation_ms,
         restored=kept.restored,
         dark=dark,
-        holds=len(kept.holds),
-        isolations=len(kept.dt_isolations) + (kept.feeder_isolation is not None),
+        holds=sum(tag.kind is TagKind.HOLD for tag in kept.tags),
+        isolations=sum(tag.kind is not TagKind.HOLD for tag in kept.tags),
+        stops=_stops(image, now),
+        graces=_graces(image, now),
+        order_seq=kept.order_seq,
+        tasks=len(kept.tasks),
         records=image.number,
         acked_through=image.acked_through,
         outbox=image.number - image.acked_through,
@@ -164,10 +210,24 @@ def state_of(meter: Meter, image: Image) -> SupplyState:
     return SupplyState.UNKNOWN if supply is None else supply.state
 
 
-def _meter_status(meter: Meter, image: Image, now: Now) -> MeterStatus:
-    ruling = may_close(meter, image, now)
+def _dark(image: Image, now: Now) -> tuple[MeterStatus, ...]:
+    pacer = Pacer(image, now)
+    meters = [m for m in image.roster.values() if state_of(m, image) is not SupplyState.CONNECTED]
+    rulings = {meter.serial: may_close(meter, image, now, pacer) for meter in meters}
+    hopeful = tuple(meter for meter in meters if rulings[meter.serial].verdict in HOPEFUL)
+    foretold = foretold_ms(hopeful, image, now)
+    return tuple(
+        _meter_status(meter, rulings[meter.serial], foretold.get(meter.serial), image, now)
+        for meter in meters
+    )
+
+
+def _meter_status(
+    meter: Meter, ruling: Ruling, foretold: int | None, image: Image, now: Now
+) -> MeterStatus:
     closing = meter.serial in image.kept.closings
     ended = image.kept.ended.get(meter.serial)
+    opened = image.kept.causes.get(meter.serial)
     turn = ruling.not_before_ms
     return MeterStatus(
         account=meter.account,
@@ -177,9 +237,40 @@ def _meter_status(meter: Meter, image: Image, now: Now) -> MeterStatus:
         standing=standing_of(image.word(meter.account)),
         verdict=IN_PROGRESS if closing else ruling.verdict,
         waited_ms=waited_ms(meter, image, now),
+        cause=None if opened is None else opened.cause,
+        brake=None if closing else ruling.brake,
         wait_ms=None if turn is None or closing else turn - now.mono_ms,
+        foretold_ms=None if closing else foretold,
+        last_move=None if ended is None else move_of(ended),
         last_outcome=None if ended is None else ended.outcome,
         last_detail="" if ended is None else ended.verdict or ended.why,
+    )
+
+
+def move_of(ended: CloseEnded | TaskEnded) -> Move:
+    """What an outcome is the outcome of."""
+    return ended.move if isinstance(ended, TaskEnded) else Move.CLOSE
+
+
+def _stops(image: Image, now: Now) -> tuple[StopStatus, ...]:
+    cool_down_ms = image.pacing.cool_down_ms
+    return tuple(
+        StopStatus(
+            dt=dt,
+            brake=stop.brake,
+            detail=stop.detail,
+            over_ms=max(0, cool_down_ms - at_least_ms(stop.since, now)),
+        )
+        for dt, stop in sorted(image.kept.stops.items())
+    )
+
+
+def _graces(image: Image, now: Now) -> tuple[GraceStatus, ...]:
+    return tuple(
+        GraceStatus(
+            account=one.account, over_ms=one.hours * HOUR_MS - at_least_ms(one.granted, now)
+        )
+        for one in standing_graces(image)
     )
 
 
@@ -213,10 +304,10 @@ def _supply_counts(image: Image) -> dict[str, int]:
 
 
 def _head_end_status(image: Image, now: Now) -> HeadEndStatus | None:
-    seen, since = image.head_end, image.head_end_since
-    if seen is None or since is None:
+    known = image.kept.head_end
+    if known is None:
         return None
-    return HeadEndStatus(online=seen.online, since_ms=age_ms(since, now))
+    return HeadEndStatus(online=known.heard, since_ms=age_ms(known.since, now))
 
 
 def _alarms(
@@ -230,10 +321,25 @@ def _alarms(
         Alarm.BUS_DOWN: any(not bus.open for bus in image.buses.values()),
         Alarm.METERS_SILENT: any(bus.silent for bus in image.buses.values()),
         Alarm.PROMISE_BROKEN: promise_broken > 0,
-        Alarm.CLOSE_FAILED: any(meter.last_outcome in unsuccessful for meter in dark),
+        Alarm.CLOSE_FAILED: any(
+            meter.last_move is Move.CLOSE and meter.last_outcome in unsuccessful for meter in dark
+        ),
         Alarm.CLOSED_WITHOUT_SUPPLY: any(
             ended.outcome is Outcome.CLOSED_UNVERIFIED and ended.why is Why.READS_DISAGREE
             for ended in image.kept.ended.values()
         ),
     }
+    standing |= {
+        Alarm.PROMISE_AT_RISK: any(_at_risk(meter, image) for meter in dark),
+        Alarm.PACING_STOPPED: bool(image.kept.stops),
+        Alarm.GRACE_OVER: any(grace.over_ms <= 0 for grace in _graces(image, now)),
+    }
     return tuple(alarm for alarm, raised in standing.items() if raised)
+
+
+def _at_risk(meter: MeterStatus, image: Image) -> bool:
+    """Whether it is not too late yet, and will be."""
+    if meter.foretold_ms is None or not _waits(meter):
+        return False
+    promise_ms = image.limits.promise_ms
+    return meter.waited_ms <= promise_ms < meter.waited_ms + meter.foretold_ms

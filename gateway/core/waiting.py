@@ -1,4 +1,4 @@
-"""How long a paid consumer waited: the one way of counting it.
+"""Ages and waits: how long ago something was, and how long a paid consumer waited.
 
 Owns the arithmetic between instants of one or of several boots, and the count of homes that came
 back. Must never look at documents or meters: it is told which instants count.
@@ -6,20 +6,43 @@ back. Must never look at documents or meters: it is told which instants count.
 
 import msgspec
 
-from gateway.core.fact import Record
 from gateway.core.kept import Instant, Restored
 from gateway.core.model import Now
+from gateway.core.records import Record
 
 
 def instant_of(moment: Now | Record) -> Instant:
     """The present, or when a record was made, as a point from which durations are counted."""
-    return Instant(boot=moment.boot, mono_ms=moment.mono_ms, wall_ms=moment.wall_ms)
+    return Instant(
+        boot=moment.boot, mono_ms=moment.mono_ms, wall_ms=moment.wall_ms, trusted=moment.trusted
+    )
 
 
 def at_ms(beside: Instant, mono_ms: int) -> Instant:
     """Another instant of the same boot, on the same calendar claim."""
     wall_ms = beside.wall_ms + mono_ms - beside.mono_ms
-    return Instant(boot=beside.boot, mono_ms=mono_ms, wall_ms=wall_ms)
+    return Instant(boot=beside.boot, mono_ms=mono_ms, wall_ms=wall_ms, trusted=beside.trusted)
+
+
+def at_least_ms(since: Instant, now: Now | Record) -> int:
+    """How long ago something was, at least: for what an age permits.
+
+    Across boots only two trusted calendars tell; otherwise it is this boot's age.
+    """
+    if since.boot == now.boot:
+        return now.mono_ms - since.mono_ms
+    if since.trusted and now.trusted:
+        return max(now.mono_ms, now.wall_low_ms - since.wall_ms)
+    return now.mono_ms
+
+
+def at_most_ms(since: Instant, now: Now) -> int | None:
+    """How long ago something was, at most: for what an age forbids. None: nothing bounds it."""
+    if since.boot == now.boot:
+        return now.mono_ms - since.mono_ms
+    if since.trusted and now.wall_high_ms is not None:
+        return max(now.mono_ms, now.wall_high_ms - since.wall_ms)
+    return None
 
 
 def elapsed_ms(since: Instant, until: Instant) -> int:

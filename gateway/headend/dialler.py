@@ -21,7 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.core.model import Value
-from gateway.headend.session import BrokerSettings, DialFailed, Receive, Session
+from gateway.headend.session import VERSION_5, BrokerSettings, DialFailed, Receive, Session
 
 CONNECT_TIMEOUT_S = 5.0
 """For the TCP connection to each address of the broker."""
@@ -37,7 +37,7 @@ BACK_OFF_FIRST_S = 1.0
 BACK_OFF_MAX_S = 300.0
 BACK_OFF_SLOW_S = 60.0
 PROTOCOLS = {
-    MQTTProtocolVersion.MQTTv5: "MQTT 5",
+    MQTTProtocolVersion.MQTTv5: VERSION_5,
     MQTTProtocolVersion.MQTTv311: "MQTT 3.1.1",
 }
 Draw = Callable[[float, float], float]
@@ -58,6 +58,9 @@ class Role(Value):
     client_id: str
     lasting: bool
     filters: tuple[str, ...] = ()
+    fleeting: tuple[str, ...] = ()
+    """Heard only while it is connected: an old word would pass for a new one, and a heartbeat that
+    is kept for days leaves the broker no room for documents. Retained words come all the same."""
     will: Will | None = None
 
 
@@ -116,7 +119,7 @@ class Dialler:
             await asyncio.shield(connecting)
         except asyncio.CancelledError:
             # The thread cannot be stopped; what it has connected leaves in order, without a will.
-            connecting.add_done_callback(lambda done: done.exception() or client.disconnect())
+            connecting.add_done_callback(_leave_when_connected(client))
             raise
         except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be looked up
             where = f"{settings.host}:{settings.port}"
@@ -130,11 +133,19 @@ class Dialler:
         # wait one and a half.
         session = Session(client, sock, PROTOCOLS[protocol], receive, settings.keepalive_s / 4)
         try:
-            await session.establish(self._role.filters)
+            await session.establish(self._role.filters, self._role.fleeting)
         except BaseException:
             await session.close()
             raise
         return session
+
+
+def _leave_when_connected(client: paho.Client) -> Callable[["asyncio.Future[None]"], None]:
+    def leave(connected: "asyncio.Future[None]") -> None:
+        if not connected.cancelled() and connected.exception() is None:
+            client.disconnect()
+
+    return leave
 
 
 def _client_of(role: Role, settings: BrokerSettings, protocol: MQTTProtocolVersion) -> paho.Client:

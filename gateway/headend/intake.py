@@ -120,7 +120,8 @@ def read_message(message: Message, topics: Topics) -> Arrived | None:
             ack = read_ack(message.payload)
             return AckClaim(through=ack.through, chain=ack.chain)
         if message.topic == topics.host:
-            return HeadEndSeen(online=read_host(message.payload).online)
+            online = read_host(message.payload).online
+            return HeadEndSeen(online=online, kept_by_broker=message.retained)
     except BadPayload as bad:
         return BadMessage(name=bad.flaw, detail=bad.detail, raw=message.payload, road=Road.MQTT)
     return None

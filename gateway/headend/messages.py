@@ -15,8 +15,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from gateway.core.fact import Stored
 from gateway.core.model import Count, GatewayId, IdText, TimeMs, Value
+from gateway.core.records import Stored
 from gateway.core.signature import FIELD_DOCUMENTS, LENGTH_MAX
 
 VERSION = "v1"

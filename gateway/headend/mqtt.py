@@ -71,7 +71,8 @@ class HeadEnd:
         role = Role(
             client_id=f"fg-{gateway}",
             lasting=True,
-            filters=(topics.document, topics.ack, topics.host),
+            filters=(topics.document, topics.ack),
+            fleeting=(topics.host,),
             will=Will(topic=topics.status, payload=pack_absence(gateway)),
         )
         self._dialler = Dialler(settings, role)
@@ -205,9 +206,12 @@ class HeadEnd:
             session.acknowledge(message)
             return
         if isinstance(event, HeadEndSeen):
-            # What was sent while nobody was there reached nobody.
-            if event.online and (self._head_end_online is False or self._outbox.in_vain):
+            # What was sent while nobody was there reached nobody. A word of somebody who is there
+            # and has acknowledged nothing comes every minute: it is worth one batch, not a window.
+            if event.online and self._head_end_online is False:
                 self._outbox.begin_again()
+            elif event.online and self._outbox.in_vain:
+                self._outbox.ask_again()
             self._head_end_online = event.online
             self._changed.set()
         self._intake.message(event, message, session)

@@ -73,10 +73,14 @@ class Outbox:
 
     def count_as_lost(self) -> None:
         """The deadline passed without progress: ask with one batch, and more patiently."""
-        self._set_back()
-        self._window = 1
+        self.ask_again()
         self.in_vain = True
         self._resend_s = min(self._resend_s * 2, self._limits.resend_max_s)
+
+    def ask_again(self) -> None:
+        """Somebody may have come to answer: ask with one batch, without waiting any longer."""
+        self._set_back()
+        self._window = 1
 
     def _set_back(self) -> None:
         self.sent = self._acked

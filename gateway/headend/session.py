@@ -17,6 +17,7 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.core.model import Value
 
@@ -24,6 +25,7 @@ ANSWER_TIMEOUT_S = 10.0
 """For the broker's word on the connection and on the subscriptions."""
 LEAVE_TIMEOUT_S = 0.4
 """For each step of an orderly departure."""
+VERSION_5 = "MQTT 5"
 PERMANENT = frozenset(
     {"Bad user name or password", "Not authorized", "Client identifier not valid", "Banned"}
 )
@@ -97,8 +99,13 @@ class Session:
         """Messages that the broker has not taken yet."""
         return len(self._confirmations)
 
-    async def establish(self, filters: tuple[str, ...]) -> None:
-        """Wait for the broker's consent and subscribe. Raises `DialFailed`."""
+    async def establish(self, filters: tuple[str, ...], fleeting: tuple[str, ...]) -> None:
+        """Wait for the broker's consent and subscribe. Raises `DialFailed`.
+
+        The broker keeps what matches `filters` until it is acknowledged (QoS 1), and never what
+        matches `fleeting` (QoS 0). With MQTT 5 what is published to be retained says so also when
+        it comes at once (retain as published, 3.8.3.1), so that no order passes that stays behind.
+        """
         answer = await self._answer(self._connected)
         if answer.is_failure:
             name = answer.getName()
@@ -107,11 +114,21 @@ class Session:
                 permanent=name in PERMANENT,
                 other_protocol=name == "Unsupported protocol version",
             )
-        if not filters:
+        topics = (*filters, *fleeting)
+        if not topics:
             return
-        self._client.subscribe([(topic, 1) for topic in filters])
+        wanted = [(topic, 1 if topic in filters else 0) for topic in topics]
+        if self.protocol == VERSION_5:
+            self._client.subscribe(
+                [
+                    (topic, SubscribeOptions(qos=qos, retainAsPublished=qos == 1))
+                    for topic, qos in wanted
+                ]
+            )
+        else:
+            self._client.subscribe(wanted)
         codes = await self._answer(self._subscribed)
-        for topic, code in zip(filters, codes, strict=True):
+        for topic, code in zip(topics, codes, strict=True):
             if code.is_failure:
                 raise DialFailed(f"the broker refuses {topic}: {code.getName()}", permanent=True)
 

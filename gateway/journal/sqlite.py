@@ -18,7 +18,8 @@ from typing import Any, NoReturn, Self, TypeVar
 import aiosqlite
 import msgspec
 
-from gateway.core.fact import (
+from gateway.core.model import Digest
+from gateway.core.records import (
     CHAIN_START,
     ListInstalled,
     ReceiptAccepted,
@@ -27,7 +28,6 @@ from gateway.core.fact import (
     chain_hash,
     read_record,
 )
-from gateway.core.model import Digest
 from gateway.core.signature import DocumentType
 from gateway.journal.opening import open_database
 from gateway.journal.trouble import JournalError, Trouble, named_errors

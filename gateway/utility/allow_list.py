@@ -8,15 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.core.documents import AllowList, ListEntry, Unsound
-from gateway.utility.files import Mistake
+from gateway.core.documents import AllowList, ListEntry, place_and_mend
+from gateway.core.soundness import Unsound
+from gateway.utility.files import Mistake, mistake_in
 from gateway.utility.soundness import check_in_itself
 from gateway.utility.table import Row, place_of, read_table
 from gateway.utility.when import parse_time
 
 NEEDED = ("account", "meter", "n")
 OPTIONAL = ("cut",)
-YES_NO = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
+COLUMNS = {"DUPLICATE_ACCOUNT": "account", "ENTRY_AFTER_AS_OF": "n"}
+"""What a refusal is about."""
 
 
 def list_from_table(
@@ -39,9 +41,9 @@ def list_from_table(
         allow_list = msgspec.convert(msgspec.to_builtins(draft), AllowList)
         check_in_itself(allow_list)
     except msgspec.ValidationError as error:
-        raise Mistake("the list", str(error), "correct the option") from error
+        raise mistake_in("the list", place_and_mend(error), "correct it") from error
     except Unsound as unsound:
-        raise place_of(rows, path, unsound) from unsound
+        raise place_of(rows, path, unsound, COLUMNS) from unsound
     return allow_list
 
 
@@ -51,8 +53,5 @@ def _entry(row: Row) -> ListEntry:
         values["n"] = parse_time(row.cells["n"])
     except ValueError as error:
         raise row.mistake("n", str(error), "it is the ledger time of the payment") from error
-    cut = row.cells.get("cut", "").lower()
-    if cut not in YES_NO:
-        raise row.mistake("cut", f"{cut!r} is neither yes nor no", "give yes, no or nothing")
-    values["cut"] = YES_NO[cut]
+    values["cut"] = row.yes_no("cut")
     return row.as_value(values, ListEntry)

@@ -23,33 +23,38 @@ def broker_options(command: Command) -> Command:
 
     The command gets them as `settings` and `utility`.
     """
+    says = {"default": f"localhost:{PORT}", "show_default": True, "help": "The MQTT broker."}
+    return _with_broker(command, "--broker", says, needed=True)
 
+
+def ask_options(command: Command) -> Command:
+    """The same for a command that may ask the broker; without `--ask-broker` both are None."""
+    says = {"help": "Ask the MQTT broker for the gateway's newest status."}
+    return _with_broker(command, "--ask-broker", says, needed=False)
+
+
+def _with_broker(command: Command, name: str, says: dict[str, Any], *, needed: bool) -> Command:
     @functools.wraps(command)
     def with_settings(
         *args: Any,
-        broker: tuple[str, int],
+        broker: tuple[str, int] | None,
         username: str | None,
         password_file: str | None,
         topic_root: str,
         **others: Any,
     ) -> Any:
-        given = {
-            "host": broker[0],
-            "port": broker[1],
-            "username": username,
-            "password_file": password_file,
-            "topic_root": topic_root,
-        }
-        try:
-            settings = msgspec.convert(given, BrokerSettings)
-        except msgspec.ValidationError as error:
-            raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
+        settings = None
+        if broker is not None:
+            settings = _settings(*broker, username, password_file, topic_root)
         return command(*args, settings=settings, **others)
 
     decorated: Any = with_settings
     for option in (
         click.option(
-            "--utility", callback=checked_id, required=True, help="The utility's id in the topics."
+            "--utility",
+            callback=checked_id,
+            required=needed,
+            help="The utility's id in the topics.",
         ),
         click.option(
             "--topic-root", default="fg", show_default=True, help="What the topics begin with."
@@ -58,17 +63,26 @@ def broker_options(command: Command) -> Command:
             "--password-file", type=click.Path(), help="File whose first line is the password."
         ),
         click.option("--username", help="User name at the broker."),
-        click.option(
-            "--broker",
-            callback=host_and_port,
-            default=f"localhost:{PORT}",
-            show_default=True,
-            metavar="HOST:PORT",
-            help="The MQTT broker.",
-        ),
+        click.option(name, "broker", callback=host_and_port, metavar="HOST:PORT", **says),
     ):
         decorated = option(decorated)
     return cast("Command", decorated)
+
+
+def _settings(
+    host: str, port: int, username: str | None, password_file: str | None, topic_root: str
+) -> BrokerSettings:
+    given = {
+        "host": host,
+        "port": port,
+        "username": username,
+        "password_file": password_file,
+        "topic_root": topic_root,
+    }
+    try:
+        return msgspec.convert(given, BrokerSettings)
+    except msgspec.ValidationError as error:
+        raise click.UsageError(f"the address or --topic-root is malformed: {error}") from error
 
 
 def host_and_port(

@@ -1,55 +1,42 @@
-"""The utility's commands: make keys, sign documents, look at them, publish, collect.
+"""The utility's commands: make keys, sign documents and orders, look at them, publish, collect.
 
 Owns arguments, exit status (0 done, 1 failed, 2 used wrongly) and the readable forms. Must never
 decide what a document says: the rooms beside this file do.
 """
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
 
 import click
 import msgspec
 
-from gateway.core.documents import Document, Receipt
-from gateway.core.model import Limits, Pacing, Value
-from gateway.core.signature import Algorithm, DocumentType, Rejected, digest_of, load_root
+from gateway.core.documents import Receipt
+from gateway.core.model import Value
+from gateway.core.signature import Algorithm, DocumentType, Rejected, load_root
 from gateway.host.clock import wall_ms
 from gateway.utility.allow_list import list_from_table
-from gateway.utility.broker import Command, checked_id
+from gateway.utility.arguments import (
+    FILE,
+    GATEWAY,
+    JSON,
+    KEY,
+    OUT,
+    SEQ,
+    TIME,
+    put,
+    tells_mistakes,
+    time_of,
+)
+from gateway.utility.broker import checked_id
 from gateway.utility.collect import collect
-from gateway.utility.files import PRIVATE, PUBLIC, Mistake, read_whole, write_whole
+from gateway.utility.files import PUBLIC, Mistake, read_whole, write_whole
 from gateway.utility.keys import ROOT_FILE, KeySet
+from gateway.utility.order_cli import order
 from gateway.utility.publish import publish
 from gateway.utility.receipt import checked_receipt, qr_code, qr_svg, qr_text
-from gateway.utility.show import documents_in, judge, read_unproven, summary, unproven_lines
+from gateway.utility.show import documents_in, judge, read_unproven, unproven_lines
 from gateway.utility.sign import SigningKey, payload_of
 from gateway.utility.site import site_from_roster
-from gateway.utility.when import parse_time, parse_time_or_span
-
-P = ParamSpec("P")
-FILE = click.Path(path_type=Path)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
-GATEWAY = click.option(
-    "--gateway", callback=checked_id, required=True, help="The gateway that it is for."
-)
-SEQ = click.option("--seq", type=click.IntRange(min=1), required=True, help="Above the last one's.")
-KEY = click.option("--key", "key_path", type=FILE, required=True, help="Key file to sign with.")
-OUT = click.option("--out", type=FILE, required=True, help="File to write.")
-TIME = "milliseconds since 1970, or ISO 8601 with a zone"
-
-
-class Signed(Value):
-    """What a signing command has made."""
-
-    file: str
-    says: str
-    signed_by: str
-    size: int
-    digest: str
-    """What a gateway's journal names the document by."""
 
 
 class KeysMade(Value):
@@ -73,7 +60,7 @@ class Judged(Value):
 
 @click.group()
 def utility() -> None:
-    """The utility's side: keys, documents, a small head end.
+    """The utility's side: keys, orders, a head end.
 
     \b
     Example:
@@ -83,19 +70,7 @@ def utility() -> None:
 
 utility.add_command(publish)
 utility.add_command(collect)
-
-
-def tells_mistakes(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a `Mistake` into one line and exit status 1."""
-
-    @functools.wraps(command)
-    def telling(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except Mistake as mistake:
-            raise click.ClickException(str(mistake)) from mistake
-
-    return telling
+utility.add_command(order)
 
 
 @utility.command()
@@ -112,8 +87,9 @@ def tells_mistakes(command: Callable[P, None]) -> Callable[P, None]:
 def keys(directory: Path, alg: str, as_json: bool) -> None:
     """Make a set of keys and the root of trust.
 
-    Three root keys, of which two must agree, and a site, a list and a receipt key. Give the
-    gateways root.json only. Keep each root key in another safe.
+    Three root keys, of which two must agree, a site, a list and a receipt key, and two order keys:
+    what can darken a home takes both. Give the gateways root.json only. Keep each root key in
+    another safe, and give the order keys to two people.
 
     \b
     Example:
@@ -132,13 +108,6 @@ def keys(directory: Path, alg: str, as_json: bool) -> None:
     click.echo(f"SHA-256 of the root: {sha256}")
 
 
-def _number(
-    name: str, default: int, least_most: tuple[int, int], says: str
-) -> Callable[[Command], Command]:
-    number = click.IntRange(*least_most)
-    return click.option(name, type=number, default=default, show_default=True, help=says)
-
-
 @utility.command()
 @click.option("--csv", "roster", type=FILE, required=True, help="The roster, see below.")
 @GATEWAY
@@ -146,11 +115,7 @@ def _number(
     "--feeder", callback=checked_id, required=True, help="The feeder that the gateway serves."
 )
 @SEQ
-@_number("--first-alone", 5, (0, 600), "Seconds that a transformer's first close is alone.")
-@_number("--gap", 2, (0, 600), "Seconds between later closes.")
-@_number("--per-minute", 60, (1, 10_000), "Closes a minute, in all.")
-@_number("--promise", 20, (1, 1_440), "Promised minutes.")
-@click.option("--helpdesk", default="", help="Telephone number to show.")
+@click.option("--terms", type=FILE, help="TOML file of paces, limits and windows, see below.")
 @KEY
 @OUT
 @JSON
@@ -160,11 +125,7 @@ def site(
     gateway: str,
     feeder: str,
     seq: int,
-    first_alone: int,
-    gap: int,
-    per_minute: int,
-    promise: int,
-    helpdesk: str,
+    terms: Path | None,
     key_path: Path,
     out: Path,
     as_json: bool,
@@ -172,27 +133,28 @@ def site(
     """Sign a site document from a roster.
 
     The roster is a CSV file with the columns account, serial, profile, bus, unit and dt, and where
-    needed phase, switch_unit, switch_channel and second_proof.
+    needed phase, switch_unit, switch_channel, second_proof and protected (yes: nobody cuts it).
+
+    The terms are a TOML file with helpdesk_phone and the tables pacing, limits, disconnection (in
+    it [[disconnection.protected]]: weekdays, start, end), grace and [[transformers]] (id, feeder,
+    check_meter). What it does not say has its careful default: no grace, and no disconnection at
+    night or on Sundays.
 
     \b
     Example:
       feeder-gateway utility site --csv roster.csv --gateway rewa-7 --feeder F11 --seq 1 \\
-          --key keys/site-1.json --out site.jws
+          --terms terms.toml --key keys/site-1.json --out site.jws
     """
     document = site_from_roster(
         roster,
         gateway=gateway,
         feeder=feeder,
         seq=seq,
-        pacing=Pacing(
-            first_alone_ms=first_alone * 1_000, gap_ms=gap * 1_000, minute_max=per_minute
-        ),
-        limits=Limits(promise_ms=promise * 60_000),
-        helpdesk_phone=helpdesk,
+        terms_path=terms,
     )
     key = SigningKey.load(key_path)
     raw = key.sign(DocumentType.SITE, payload_of(document))
-    _put(out, raw, document, key, as_json)
+    put(out, raw, document, (key,), as_json)
 
 
 @utility.command("list")
@@ -230,18 +192,18 @@ def list_command(
       feeder-gateway utility list --csv paid.csv --gateway rewa-7 --seq 12 \\
           --key keys/list-1.json --out list.jws
     """
-    as_of_ms = wall_ms() if as_of is None else _time("--as-of", as_of)
+    as_of_ms = wall_ms() if as_of is None else time_of("--as-of", as_of)
     document = list_from_table(
         paid,
         gateway=gateway,
         seq=seq,
         as_of_ms=as_of_ms,
-        stale_after_ms=_time("--stale-after", stale_after, as_of_ms),
+        stale_after_ms=time_of("--stale-after", stale_after, as_of_ms),
         may_be_empty=empty,
     )
     key = SigningKey.load(key_path)
     raw = key.sign(DocumentType.LIST, payload_of(document))
-    _put(out, raw, document, key, as_json)
+    put(out, raw, document, (key,), as_json)
 
 
 @utility.command()
@@ -282,14 +244,14 @@ def receipt(
           --n 2026-11-19T14:02:00+05:30 --ref 4471 \\
           --key keys/receipt-1.json --out receipt.jws --svg receipt.svg
     """
-    n_ms = _time("--n", n)
-    paid_at_ms = n_ms if paid_at is None else _time("--paid-at", paid_at)
+    n_ms = time_of("--n", n)
+    paid_at_ms = n_ms if paid_at is None else time_of("--paid-at", paid_at)
     draft = Receipt(
         account=account,
         meter=meter,
         n=n_ms,
         paid_at=paid_at_ms,
-        exp=_time("--exp", exp, paid_at_ms),
+        exp=time_of("--exp", exp, paid_at_ms),
         gateway=gateway,
         ref=ref,
     )
@@ -299,7 +261,7 @@ def receipt(
     code = qr_code(raw) if svg or qr else None
     if code is not None and svg is not None:
         write_whole(svg, qr_svg(code), PUBLIC)
-    _put(out, raw, document, key, as_json)
+    put(out, raw, document, (key,), as_json)
     if code is not None and qr:
         click.echo(qr_text(code), err=as_json)
 
@@ -353,26 +315,3 @@ def verify_command(file: Path, anchor: Path, as_json: bool) -> None:
             click.echo(f"{each.place}: {each.word}: {each.detail}")
     if any(each.word != "OK" for each in judged):
         sys.exit(1)
-
-
-def _time(option: str, text: str, since_ms: int | None = None) -> int:
-    try:
-        return parse_time(text) if since_ms is None else parse_time_or_span(text, since_ms)
-    except ValueError as error:
-        raise click.UsageError(f"{option}: {error}") from error
-
-
-def _put(out: Path, raw: bytes, document: Document, key: SigningKey, as_json: bool) -> None:
-    write_whole(out, raw, PRIVATE)
-    signed = Signed(
-        file=str(out),
-        says=summary(document),
-        signed_by=key.kid,
-        size=len(raw),
-        digest=digest_of(payload_of(document)),
-    )
-    if as_json:
-        click.echo(msgspec.json.encode(signed))
-    else:
-        click.echo(f"{out}: {signed.says}, signed by {key.kid}, {signed.size} bytes")
-        click.echo(f"digest {signed.digest}")

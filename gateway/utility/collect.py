@@ -1,14 +1,14 @@
 """The head end's collector: takes records, keeps each once, acknowledges.
 
 Owns the head end's side of the link: `down/ack` after the records are on disk, and `down/host`,
-which says that somebody is there. Must never acknowledge what is not stored, or leave a gap.
+which says that somebody is there (`attendance`). Must never acknowledge what is not stored, or
+leave a gap.
 
 A connection has one will and every gateway its own `down/host`, so the collector keeps one small
 connection for each gateway: when this process dies, the broker tells them all.
 """
 
 import asyncio
-import logging
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -17,21 +17,20 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.core.fact import Record, read_record
 from gateway.core.model import GatewayId, IdText
-from gateway.headend.dialler import BackOff, Dialler, Role, Will
+from gateway.core.records import Record, read_record
+from gateway.headend.dialler import BackOff, Dialler, Role
 from gateway.headend.messages import (
     BadPayload,
     Topics,
     pack_ack,
-    pack_host,
     parse_up,
     read_presence,
     read_records,
     up_filter,
 )
 from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
-from gateway.host.clock import wall_ms
+from gateway.utility.attendance import HEARTBEAT_S, Attendance
 from gateway.utility.broker import broker_options
 from gateway.utility.collected import Counts, Keeper, Position, contents_of, counts_of
 from gateway.utility.collecting import (
@@ -43,8 +42,6 @@ from gateway.utility.collecting import (
     in_words,
 )
 
-log = logging.getLogger(__name__)
-
 GATEWAYS_MAX = 1_000
 """Gateways that are told that the head end is there: each costs a connection."""
 
@@ -52,7 +49,8 @@ GATEWAYS_MAX = 1_000
 class Collector:
     """Collects from every gateway of a utility into one SQLite file.
 
-    `report` is told what happens. Starting after stopping is the head end coming back.
+    `report` is told what happens. Every gateway is told every `heartbeat_s` that we are here.
+    Starting after stopping is the head end coming back.
     """
 
     def __init__(
@@ -62,18 +60,21 @@ class Collector:
         utility: str,
         database: Path,
         report: Callable[[Collecting], None] = lambda _: None,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._settings = settings
         self._utility = msgspec.convert(utility, IdText)
         self._database = database
         self._report = report
+        self._heartbeat_s = heartbeat_s
         filters = (up_filter(settings.topic_root, utility),)
         role = Role(client_id=f"fg-head-end-{utility}", lasting=False, filters=filters)
         self._dialler = Dialler(self._settings, role)
         self._back_off = BackOff()
         self._online = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._hosts: dict[GatewayId, asyncio.Task[None]] = {}
+        self._attended: dict[GatewayId, Attendance] = {}
+        self._attending: list[asyncio.Task[None]] = []
         self._present: dict[GatewayId, bool] = {}
 
     async def start(self) -> None:
@@ -138,10 +139,10 @@ class Collector:
             await self._leave(session)
 
     async def _leave(self, session: Session) -> None:
-        hosts, self._hosts, self._present = list(self._hosts.values()), {}, {}
-        for host in hosts:
-            host.cancel()
-        for end in await asyncio.gather(*hosts, return_exceptions=True):
+        attending, self._attending, self._attended, self._present = self._attending, [], {}, {}
+        for task in attending:
+            task.cancel()
+        for end in await asyncio.gather(*attending, return_exceptions=True):
             if isinstance(end, Exception):
                 raise end
         await session.close()
@@ -150,14 +151,14 @@ class Collector:
         parsed = parse_up(message.topic, self._settings.topic_root, self._utility)
         if parsed is not None:
             gateway, leaf = parsed
-            if gateway not in self._hosts and len(self._hosts) < GATEWAYS_MAX:
-                position = await store.do(lambda file: file.position(gateway))
-                host = self._stand_by(gateway, position, session)
-                self._hosts[gateway] = asyncio.create_task(host)
+            if gateway not in self._attended and len(self._attended) < GATEWAYS_MAX:
+                await self._begin_to_attend(gateway, session, store)
             try:
                 if leaf == "status":
                     presence = read_presence(message.payload)
                     self._note_presence(gateway, online=presence.online)
+                elif leaf == "birth":
+                    self._call(gateway)
                 elif leaf == "records":
                     await self._take(gateway, message.payload, session, store)
             except BadPayload as bad:
@@ -193,6 +194,8 @@ class Collector:
     def _note_presence(self, gateway: GatewayId, *, online: bool) -> None:
         if self._present.get(gateway) is not online:
             self._present[gateway] = online
+            if online:
+                self._call(gateway)
             self._report(GatewayPresence(gateway=gateway, online=online))
 
     def _acknowledge(
@@ -201,30 +204,26 @@ class Collector:
         payload = pack_ack(position.through, position.chain)
         return session.publish(self._topics(gateway).ack, payload)
 
-    async def _stand_by(self, gateway: GatewayId, position: Position, session: Session) -> None:
+    async def _begin_to_attend(self, gateway: GatewayId, session: Session, store: Keeper) -> None:
+        position = await store.do(lambda file: file.position(gateway))
+        attendance = Attendance(
+            self._settings, self._topics(gateway), self._utility, self._heartbeat_s
+        )
+        self._attended[gateway] = attendance
+        attending = self._attend(attendance, gateway, position, session)
+        self._attending.append(asyncio.create_task(attending))
+
+    async def _attend(
+        self, attendance: Attendance, gateway: GatewayId, position: Position, session: Session
+    ) -> None:
         """Be there for one gateway until cancelled: first what is held already, then "online"."""
         if position.through:
             await self._acknowledge(gateway, position, session)
-        topic = self._topics(gateway).host
-        gone = Will(topic=topic, payload=pack_host(online=False, ts=wall_ms()))
-        role = Role(client_id=f"fg-host-{self._utility}-{gateway}", lasting=False, will=gone)
-        dialler, back_off = Dialler(self._settings, role), BackOff()
-        while True:
-            try:
-                host = await dialler.dial(lambda *_: None)
-                await self._be_online(host, topic)
-            except DialFailed as failed:
-                log.info("no connection to tell %s that we are here: %s", gateway, failed.detail)
-            await asyncio.sleep(back_off.next_s())
+        await attendance.run()
 
-    async def _be_online(self, host: Session, topic: str) -> None:
-        try:
-            host.publish(topic, pack_host(online=True, ts=wall_ms()), retain=True)
-            await asyncio.wait({host.lost})
-        finally:
-            if not host.lost.done():
-                host.publish(topic, pack_host(online=False, ts=wall_ms()), retain=True)
-            await host.close()
+    def _call(self, gateway: GatewayId) -> None:
+        if gateway in self._attended:
+            self._attended[gateway].call()
 
     def _topics(self, gateway: GatewayId) -> Topics:
         return Topics(root=self._settings.topic_root, utility=self._utility, gateway=gateway)

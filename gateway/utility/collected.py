@@ -15,8 +15,8 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.core.fact import CHAIN_START, chain_hash
 from gateway.core.model import GatewayId, Value
+from gateway.core.records import CHAIN_START, chain_hash
 from gateway.headend.messages import RecordsBatch
 
 _Result = TypeVar("_Result")

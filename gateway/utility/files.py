@@ -19,6 +19,12 @@ class Mistake(Exception):  # noqa: N818 - what the person at the keyboard can me
         super().__init__(f"{place}: {wrong}; {mend}")
 
 
+def mistake_in(place: object, said: str, mend: str) -> Mistake:
+    """A mistake in words that may bring their own mend after a semicolon; otherwise `mend` is."""
+    wrong, _, own = said.partition("; ")
+    return Mistake(place, wrong, own or mend)
+
+
 def read_whole(path: Path) -> bytes:
     """The content of a file. Raises `Mistake`."""
     try:

@@ -16,31 +16,34 @@ from gateway.utility.sign import SigningKey, payload_of, sign_together
 
 ROOT_KEYS = 3
 ROOT_THRESHOLD = 2
+ORDER_KEYS = 2
+"""A dangerous order takes two distinct keys: give them to two people."""
 ROOT_FILE = "root.json"
 
 
 class KeySet(Value):
-    """Three root keys, and one key for each kind of document that travels."""
+    """Three root keys, and for each kind of document that travels as many as it takes."""
 
     roots: tuple[SigningKey, ...]
     site: SigningKey
     list: SigningKey
     receipt: SigningKey
+    orders: tuple[SigningKey, ...]
 
     @classmethod
     def make(cls, alg: Algorithm) -> Self:
         """A new set; the keys are named `root-1`, `site-1` and so on."""
-        names = [f"root-{at}" for at in range(1, ROOT_KEYS + 1)]
         return cls(
-            roots=tuple(SigningKey.make(name, alg, (Role.ROOT,)) for name in names),
+            roots=_several(ROOT_KEYS, alg, Role.ROOT),
             site=SigningKey.make("site-1", alg, (Role.SITE,)),
             list=SigningKey.make("list-1", alg, (Role.LIST,)),
             receipt=SigningKey.make("receipt-1", alg, (Role.RECEIPT,)),
+            orders=_several(ORDER_KEYS, alg, Role.ORDER),
         )
 
     def all(self) -> tuple[SigningKey, ...]:
         """Every key of the set, those of the root first."""
-        return (*self.roots, self.site, self.list, self.receipt)
+        return (*self.roots, self.site, self.list, self.receipt, *self.orders)
 
     def root(self, issued_at_ms: int) -> Root:
         """The first root of trust over these keys."""
@@ -81,3 +84,7 @@ class KeySet(Value):
                 "name a new directory in one that exists; keys are never written over",
             ) from error
         return digest_of(root)
+
+
+def _several(count: int, alg: Algorithm, role: Role) -> tuple[SigningKey, ...]:
+    return tuple(SigningKey.make(f"{role}-{at}", alg, (role,)) for at in range(1, count + 1))

@@ -8,8 +8,8 @@ import io
 import msgspec
 import segno
 
-from gateway.core.documents import Receipt
-from gateway.utility.files import Mistake
+from gateway.core.documents import Receipt, place_and_mend
+from gateway.utility.files import Mistake, mistake_in
 
 VERSION_MAX = 13
 """69 by 69 modules: what a telephone still reads from a printed bill."""
@@ -25,7 +25,7 @@ def checked_receipt(draft: Receipt, now_ms: int) -> Receipt:
     try:
         receipt = msgspec.convert(msgspec.to_builtins(draft), Receipt)
     except msgspec.ValidationError as error:
-        raise Mistake("the receipt", str(error), "correct the option") from error
+        raise mistake_in("the receipt", place_and_mend(error), "correct the option") from error
     if receipt.exp < now_ms:
         raise Mistake("the receipt", "EXPIRED: no gateway would take it", "give a later --exp")
     return receipt

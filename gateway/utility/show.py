@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, assert_never
 
-from gateway.core.documents import AllowList, Document, Receipt, Site, Unsound, decode
+from gateway.core.documents import AllowList, Document, Receipt, Site, decode
 from gateway.core.model import Value
+from gateway.core.orders import Order, kind_of, plain_order
 from gateway.core.signature import (
     FIELD_DOCUMENTS,
     DocumentType,
@@ -23,11 +24,12 @@ from gateway.core.signature import (
     strict_json,
     verify,
 )
+from gateway.core.soundness import Unsound
 from gateway.utility.files import Mistake, read_whole
-from gateway.utility.soundness import check_in_itself
+from gateway.utility.soundness import check_in_itself, check_signers
 from gateway.utility.when import OUR_DAYS_MS, show_time
 
-TIMES = frozenset({"n", "as_of", "stale_after", "paid_at", "exp", "issued_at"})
+TIMES = frozenset({"n", "as_of", "stale_after", "paid_at", "iat", "exp", "issued_at"})
 
 
 class Unproven(Value):
@@ -89,11 +91,7 @@ def unproven_lines(unproven: Unproven) -> Iterator[str]:
     yield f"  signed_by {', '.join(plain(kid) for kid in unproven.signed_by)}"
     yield f"  digest {unproven.digest}, {unproven.size} bytes"
     for name, value in unproven.payload.items():
-        if isinstance(value, list):
-            for at, entry in enumerate(value):
-                yield f"  {plain(name)}[{at}] {_in_line(entry)}"
-        else:
-            yield f"  {plain(name)} {_in_line(value, name)}"
+        yield from _member_lines(plain(name), value, name)
 
 
 def judge(raw: bytes, root: Root) -> Judgement:
@@ -105,6 +103,7 @@ def judge(raw: bytes, root: Root) -> Judgement:
         else:
             document = decode(verified)
             check_in_itself(document)
+            check_signers(document, len(verified.signers))
             detail = f"{verified.type} {summary(document)}{_signers(verified)}"
     except Rejected as flaw:
         return Judgement(word=flaw.flaw, detail=flaw.detail, digest=digest_of(raw))
@@ -125,6 +124,10 @@ def summary(document: Document) -> str:
         case Receipt():
             exp = show_time(document.exp)
             return f"for account {document.account}, meter {document.meter}, hand in by {exp}"
+        case Order():
+            what = f"{kind_of(document.act)} order {document.id}{_named(document)}"
+            valid = f"valid {show_time(document.iat)} to {show_time(document.exp)}"
+            return f"{what}, seq {document.seq} for gateway {document.gateway}, {valid}"
         case _:
             assert_never(document)
 
@@ -132,6 +135,18 @@ def summary(document: Document) -> str:
 def plain(text: str) -> str:
     """A text from outside without control characters, which could write over the screen."""
     return text if text.isprintable() else json.dumps(text)
+
+
+def _named(order: Order) -> str:
+    """Whom an order names: the one, or how many."""
+    args = plain_order(order)["args"]
+    for name in ("accounts", "meters"):
+        if name in args:
+            return f" of {len(args[name])} {name}"
+    said = [
+        f"{name} {args[name]}" for name in ("account", "meter", "dt", "order") if args.get(name)
+    ]
+    return f" of {', '.join(said)}" if said else ""
 
 
 def _signers(verified: Verified) -> str:
@@ -151,6 +166,18 @@ def _octets(token: bytes, at: int) -> bytes:
         return base64.b64decode(piece + b"=" * (-len(piece) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise ValueError("not base64url") from error
+
+
+def _member_lines(place: str, value: object, name: str) -> Iterator[str]:
+    match value:
+        case dict():
+            for member, part in value.items():
+                yield from _member_lines(f"{place}.{plain(member)}", part, member)
+        case list():
+            for at, entry in enumerate(value):
+                yield f"  {place}[{at}] {_in_line(entry)}"
+        case _:
+            yield f"  {place} {_in_line(value, name)}"
 
 
 def _in_line(value: object, name: str = "") -> str:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.core.documents import Document
 from gateway.core.model import IdText, Value
+from gateway.core.orders import Order, plain_order
 from gateway.core.signature import (
     LENGTH_MAX,
     ROLE_OF,
@@ -127,14 +128,17 @@ class SigningKey:
 
 
 def sign_together(keys: tuple[SigningKey, ...], kind: DocumentType, payload: bytes) -> bytes:
-    """A JSON array of compact JWS over one payload, for a role with a threshold."""
+    """One payload signed by each key: a compact JWS, or of several a JSON array of them."""
+    if len(keys) == 1:
+        return keys[0].sign(kind, payload)
     tokens = [key.sign(kind, payload).decode() for key in keys]
     return _within_length(kind, msgspec.json.format(msgspec.json.encode(tokens), indent=1))
 
 
 def payload_of(document: Document | Root) -> bytes:
     """The payload's JSON; members that say nothing are left out."""
-    return msgspec.json.encode(_without_none(msgspec.to_builtins(document)))
+    plain = plain_order(document) if isinstance(document, Order) else msgspec.to_builtins(document)
+    return msgspec.json.encode(_without_none(plain))
 
 
 class _KeyFile(Value):

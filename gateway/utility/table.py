@@ -7,19 +7,20 @@ off would take paid homes off the list.
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from gateway.core.documents import Unsound
+from gateway.core.documents import place_and_mend
 from gateway.core.model import Value
-from gateway.utility.files import Mistake, read_whole
+from gateway.core.soundness import Unsound
+from gateway.utility.files import Mistake, mistake_in, read_whole
 
 T = TypeVar("T")
-_MEMBER = re.compile(r" - at `\$\.(?P<column>\w+)`$")
-_ENTRY = re.compile(r"^\w+\[(?P<at>[0-9]+)\]")
+YES_NO = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
+_ENTRY = re.compile(r"\b(?:meters|accounts)\[(?P<at>[0-9]+)\](?:\.(?P<column>\w+))?")
 
 
 class Row(Value):
@@ -40,17 +41,22 @@ class Row(Value):
             raise self.mistake(column, f"{text!r} is not a number", "give digits only")
         return int(text)
 
+    def yes_no(self, column: str) -> bool:
+        """A cell that holds yes or no; no where it is empty. Raises `Mistake`."""
+        text = self.cells.get(column, "")
+        if text.lower() not in YES_NO:
+            raise self.mistake(column, f"{text!r} is neither yes nor no", "give yes, no or nothing")
+        return YES_NO[text.lower()]
+
     def as_value(self, values: dict[str, object], kind: type[T]) -> T:
         """The row's values as a checked structure of that kind. Raises `Mistake`."""
         try:
             return msgspec.convert(values, kind)
         except msgspec.ValidationError as error:
-            text = str(error)
-            member = _MEMBER.search(text)
-            column = "?" if member is None else member["column"]
+            column, _, said = place_and_mend(error).partition(": ")
             cell = self.cells.get(column, "")
-            wrong = f"{cell!r}: {_MEMBER.sub('', text)}"
-            raise self.mistake(column, wrong, "correct the cell") from error
+            place = f"{self.path}: line {self.line}, column {column}: {cell!r}"
+            raise mistake_in(place, said, "correct the cell") from error
 
 
 def read_table(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> list[Row]:
@@ -65,12 +71,29 @@ def read_table(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -
     return [_row(path, line, header, cells, needed) for line, cells in lines]
 
 
-def place_of(rows: list[Row], path: Path, unsound: Unsound) -> Mistake:
-    """What a gateway would refuse, with the line that it is about."""
-    entry = _ENTRY.match(unsound.detail)
-    line = "" if entry is None else f": line {rows[int(entry['at'])].line}"
-    mend = "correct the table: a gateway would refuse the document"
-    return Mistake(f"{path}{line}", f"{unsound.name}: {unsound.detail}", mend)
+def place_of(
+    rows: list[Row],
+    path: Path,
+    unsound: Unsound,
+    columns: Mapping[str, str],
+    other: Path | None = None,
+) -> Mistake:
+    """What a gateway would refuse, with the line that it is about, or the member of `other`.
+
+    `columns` names the column that a refusal is about where it does not say so itself.
+    """
+
+    def line(found: re.Match[str]) -> str:
+        return f"line {rows[int(found['at'])].line} of {path.name}"
+
+    where, _, said = unsound.detail.partition(": ")
+    said = f"{unsound.name}: {_ENTRY.sub(line, said)}"
+    entry = _ENTRY.fullmatch(where)
+    if entry is None:
+        return mistake_in(f"{other or path}: {where}", said, "correct it")
+    place = f"{path}: line {rows[int(entry['at'])].line}"
+    column = entry["column"] or columns.get(unsound.name)
+    return mistake_in(f"{place}, column {column}" if column else place, said, "correct the table")
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:

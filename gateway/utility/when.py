@@ -22,12 +22,17 @@ def parse_time(text: str) -> int:
     return value
 
 
-def parse_time_or_span(text: str, since_ms: int) -> int:
-    """A time, or a span such as 90min, 48h or 30d counted from `since_ms`. Raises `ValueError`."""
+def parse_span(text: str) -> int:
+    """Milliseconds of a span such as 90min, 48h or 30d. Raises `ValueError`."""
     span = _SPAN.fullmatch(text)
     if span is None:
-        return parse_time(text)
-    return since_ms + int(span[1]) * _UNIT_MS[span[2]]
+        raise ValueError(f"{text!r} is not a span; say 10min, 48h or 30d")
+    return int(span[1]) * _UNIT_MS[span[2]]
+
+
+def parse_time_or_span(text: str, since_ms: int) -> int:
+    """A time, or a span such as 90min, 48h or 30d counted from `since_ms`. Raises `ValueError`."""
+    return since_ms + parse_span(text) if _SPAN.fullmatch(text) else parse_time(text)
 
 
 def show_time(value_ms: int) -> str:

@@ -36,10 +36,11 @@ from gateway.bench.demo_world import (
 from gateway.bench.meters import MeterEntry, MeterType, Position
 from gateway.console.local import AskRecords, AskStatus, LocalClient, Submit
 from gateway.core.documents import AllowList, ListEntry
-from gateway.core.fact import CloseEnded, ReceiptAccepted, Record, SupplyChanged, read_record
-from gateway.core.model import Meter, Pacing, SupplyState
+from gateway.core.model import Meter, SupplyState
+from gateway.core.records import CloseEnded, ReceiptAccepted, Record, SupplyChanged, read_record
 from gateway.core.signature import DocumentType
 from gateway.core.status import Status
+from gateway.core.terms import Pacing
 from gateway.host.clock import boot_ms, wall_ms
 from gateway.utility.sign import payload_of
 from tests.rooms.brokers import mosquitto
@@ -173,7 +174,7 @@ class Village:
 
     async def receipts_to_wire(self) -> dict[str, Spread]:
         """Milliseconds from the acceptance of a receipt to the write, by meter type."""
-        waits: dict[str, list[float]] = {kind: [] for kind in MeterType}
+        waits: dict[str, list[float]] = {home.entry.type: [] for home in self._homes}
         for home in self._homes[::EVERY]:
             await self._submit(self._papers.receipt(home, wall_ms()))
             await self._until(partial(_is_lit, home))

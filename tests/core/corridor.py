@@ -4,26 +4,43 @@ import asyncio
 
 import msgspec
 
-from gateway.core.documents import AllowList, Receipt, Site
+from gateway.core.documents import AllowList, Document, Receipt, Site
 from gateway.core.fact import (
     Answer,
-    Body,
-    CloseCommand,
-    CloseReport,
     DocumentClaim,
     Event,
+    HeadEndSeen,
     MeterSeen,
+    Move,
     Outcome,
     Road,
-    Stored,
-    read_record,
+    SwitchCommand,
+    SwitchReport,
+    TagClaim,
+    TagKind,
 )
 from gateway.core.image import Image
 from gateway.core.model import Now, Reading, Serial, SupplyState
+from gateway.core.orders import Order
+from gateway.core.records import Body, Stored, read_record
 from gateway.engine import BoundedInbox, Engine
 from gateway.ports import ArchivedDocument, Batch, Loaded
-from tests.core.world import BLANK, HOUR_MS, NOON_MS
-from tests.signing import sign_list, sign_receipt, sign_site
+from tests.core.papers import (
+    BLANK,
+    HOUR_MS,
+    M1,
+    M2,
+    NOON_MS,
+    allow_list,
+    cut,
+    entry,
+    order,
+    receipt,
+)
+from tests.core.world import WELL
+from tests.signing import sign_list, sign_order, sign_receipt, sign_site
+
+OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
 
 
 class MemoryJournal:
@@ -92,7 +109,7 @@ class MemoryBus:
     """What the bus room was told, and what it was shown before."""
 
     def __init__(self) -> None:
-        self.commands: list[CloseCommand] = []
+        self.commands: list[SwitchCommand] = []
         self.shown: list[Image] = []
         self.commanded = asyncio.Event()
 
@@ -102,8 +119,13 @@ class MemoryBus:
     def show(self, image: Image) -> None:
         self.shown.append(image)
 
-    def close_switch(self, command: CloseCommand) -> None:
-        assert self.shown[-1].kept.closings[command.meter.serial].close == command.close
+    def switch(self, command: SwitchCommand) -> None:
+        kept, serial = self.shown[-1].kept, command.meter.serial
+        if command.move is Move.CLOSE:
+            assert kept.closings[serial].close == command.number
+        else:
+            task = kept.tasks[serial]
+            assert (task.move, task.number) == (command.move, command.number)
         self.commands.append(command)
         self.commanded.set()
 
@@ -175,7 +197,7 @@ class Corridor:
             assert self.inbox.post(event, self.answers.append)
 
 
-def document(of: Site | AllowList | Receipt) -> DocumentClaim:
+def document(of: Document) -> DocumentClaim:
     """A well-signed document as it comes."""
     match of:
         case Site():
@@ -184,6 +206,8 @@ def document(of: Site | AllowList | Receipt) -> DocumentClaim:
             raw = sign_list(of)
         case Receipt():
             raw = sign_receipt(of)
+        case Order():
+            raw = sign_order(of)
     return DocumentClaim(raw=raw, road=Road.MQTT)
 
 
@@ -193,10 +217,50 @@ def seen(corridor: Corridor, serial: str, state: SupplyState) -> MeterSeen:
     return MeterSeen(serial=Serial(serial), reading=reading)
 
 
-def ended(command: CloseCommand, outcome: Outcome = Outcome.CLOSED_VERIFIED) -> CloseReport:
-    """How a command ended."""
+def ended(command: SwitchCommand, outcome: Outcome | None = None) -> SwitchReport:
+    """How a command ended, at best as it should."""
     serial = Serial(command.meter.serial)
-    closed = Reading(state=SupplyState.CONNECTED, mono_ms=2**40, serial=serial)
-    return CloseReport(
-        close=command.close, serial=serial, outcome=outcome, writes=1, reading=closed
+    state = OPEN if command.move is Move.OPEN else CLOSED
+    return SwitchReport(
+        number=command.number,
+        move=command.move,
+        serial=serial,
+        outcome=outcome or WELL[command.move],
+        writes=1,
+        reading=Reading(state=state, mono_ms=2**40 + command.number, serial=serial),
     )
+
+
+SITE = document(Site(gateway="gw-1", seq=1, feeder="feeder-1", meters=(M1, M2)))
+GARBAGE = DocumentClaim(raw=b"x", road=Road.MQTT)
+HOLD = TagClaim(kind=TagKind.HOLD, target="M2", place=True, by="S. Devi", reason="burnt")
+
+
+async def installed() -> Corridor:
+    """A started gateway with a site document and a dark M1."""
+    corridor = Corridor()
+    await corridor.engine.start()
+    assert await corridor.tick(SITE) == ["ACCEPTED"]
+    await corridor.tick(seen(corridor, "M1", OPEN))
+    return corridor
+
+
+async def closing() -> Corridor:
+    """M1 has paid, and its close is commanded."""
+    corridor = await installed()
+    assert await corridor.tick(document(receipt(1, 100))) == ["ACCEPTED"]
+    return corridor
+
+
+async def lit() -> Corridor:
+    """M1 has supply, there is a list, and the head end is heard: what an opening takes."""
+    corridor = await closing()
+    await corridor.tick(ended(corridor.bus.commands[0]), HeadEndSeen(online=True))
+    listed = document(allow_list(1, 500, entry(1, 400), entry(2, 400, cut=True)))
+    assert await corridor.tick(listed) == ["ACCEPTED"]
+    return corridor
+
+
+def cut_of_m1(seq: int, boot: str = "boot-1") -> DocumentClaim:
+    """The order to cut M1, for a gateway without a trusted clock."""
+    return document(order(seq, cut(1, n=600), boot=boot))

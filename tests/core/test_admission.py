@@ -5,36 +5,18 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from gateway.core.admission import (
-    REFUSALS_A_MINUTE_MAX,
-    SEQ_JUMP_MAX,
-    Admission,
-    admit_document,
-)
-from gateway.core.fact import (
-    DocumentClaim,
-    ListInstalled,
-    ReceiptAccepted,
-    Refused,
-    Road,
-    SiteInstalled,
-)
+from gateway.core.admission import REFUSALS_A_MINUTE_MAX, admit_document
+from gateway.core.admitted import Admission
+from gateway.core.fact import DocumentClaim, Road
 from gateway.core.kept import Ask
 from gateway.core.model import Account, Serial
+from gateway.core.records import ListInstalled, ReceiptAccepted, Refused, SiteInstalled
+from gateway.core.sequence import SEQ_JUMP_MAX
 from gateway.core.signature import digest_of
 from gateway.core.standing import Standing
 from gateway.utility.sign import payload_of
-from tests.core.world import (
-    LEDGER_MS,
-    M1,
-    M2,
-    MINUTE_MS,
-    NOON_MS,
-    World,
-    allow_list,
-    entry,
-    receipt,
-)
+from tests.core.papers import LEDGER_MS, M1, M2, MINUTE_MS, NOON_MS, allow_list, entry, receipt
+from tests.core.world import World
 from tests.signing import KEYS, key, sign_list, sign_receipt
 
 Given = Callable[[World], object]
@@ -51,6 +33,12 @@ def list_5(world: World) -> None:
 
 def receipt_of_400(world: World) -> None:
     assert world.pays(1, 400) == "ACCEPTED"
+
+
+def swapped(world: World) -> None:
+    """A1's meter M1 was replaced by M8, and that one by M9."""
+    for serial in ("M8", "M9"):
+        assert world.site(msgspec.structs.replace(M1, serial=serial), M2) == "ACCEPTED"
 
 
 def list_5_and_receipt(world: World) -> None:
@@ -139,9 +127,34 @@ DOCUMENTS: list[tuple[str, Given, Comes, str]] = [
     ),
     ("a receipt of an account of nobody here", nothing, lambda w: w.pays(77), "NOT_ON_ROSTER"),
     (
-        "a receipt for a swapped meter",
+        "a receipt for a meter of nobody here",
         nothing,
         lambda w: w.gets(receipt(1, 1, serial="M9")),
+        "METER_MISMATCH",
+    ),
+    (
+        "a receipt for another account's meter",
+        nothing,
+        lambda w: w.gets(receipt(1, 1, serial="M2")),
+        "METER_MISMATCH",
+    ),
+    (
+        "a receipt for the meter that replaced the one before",
+        swapped,
+        lambda w: w.gets(receipt(1, 1, serial="M9")),
+        "ACCEPTED",
+    ),
+    (
+        "a receipt for the meter that was replaced last",
+        swapped,
+        lambda w: w.gets(receipt(1, 1, serial="M8")),
+        "ACCEPTED",
+    ),
+    ("a receipt for the meter replaced before it", swapped, lambda w: w.pays(1), "ACCEPTED"),
+    (
+        "another account's receipt for a meter that was replaced",
+        swapped,
+        lambda w: w.gets(receipt(2, 1, serial="M1")),
         "METER_MISMATCH",
     ),
     ("a receipt again", receipt_of_400, lambda w: w.pays(1, 400), "DUPLICATE"),
@@ -231,7 +244,7 @@ def test_the_record_of_a_list_names_the_document_and_who_signed_it() -> None:
     given = allow_list(3, 900, entry(1, 800))
     raw = sign_list(given)
     admission = admitted(World(M1), raw)
-    assert admission.body == ListInstalled(
+    installed = ListInstalled(
         seq=3,
         digest=digest_of(payload_of(given)),
         signer="list-1",
@@ -239,6 +252,7 @@ def test_the_record_of_a_list_names_the_document_and_who_signed_it() -> None:
         as_of=LEDGER_MS + 900,
         entries=1,
     )
+    assert admission.bodies == (installed,)
     assert admission.document == given
     assert admission.verified is not None
     assert admission.verified.raw == raw
@@ -247,7 +261,7 @@ def test_the_record_of_a_list_names_the_document_and_who_signed_it() -> None:
 def test_the_record_of_a_receipt_says_all_that_the_receipt_says() -> None:
     given = receipt(1, 5, ref="4471")
     admission = admitted(World(M1), sign_receipt(given))
-    assert admission.body == ReceiptAccepted(
+    accepted = ReceiptAccepted(
         account=Account("A1"),
         meter=Serial("M1"),
         n=LEDGER_MS + 5,
@@ -257,6 +271,7 @@ def test_the_record_of_a_receipt_says_all_that_the_receipt_says() -> None:
         road=Road.LOCAL,
         ref="4471",
     )
+    assert admission.bodies == (accepted,)
 
 
 def test_what_is_acknowledged_again_is_neither_recorded_nor_archived() -> None:
@@ -264,7 +279,7 @@ def test_what_is_acknowledged_again_is_neither_recorded_nor_archived() -> None:
     raw = sign_receipt(receipt(1, 5))
     world.hand_in(raw)
     again = admitted(world, raw)
-    assert (again.body, again.document, again.verified) == (None, None, None)
+    assert (again.bodies, again.document, again.verified) == ((), None, None)
 
 
 def test_an_accepted_receipt_says_paid_and_asks_for_the_closing() -> None:

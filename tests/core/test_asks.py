@@ -3,8 +3,9 @@
 import pytest
 
 from gateway.core.reconnection import Verdict, cause_known
+from tests.core.papers import HOUR_MS, M1, M2, entry
 from tests.core.test_reconnection import CLOSED, OPEN, Step, listed_again_as_paid, reads_open
-from tests.core.world import HOUR_MS, M1, M2, World, entry
+from tests.core.world import World
 
 
 def test_the_cause_is_known_while_an_ask_lasts_or_by_the_list() -> None:

@@ -1,12 +1,13 @@
 """What a verified payload says, and the names of what makes no sense in it."""
 
+import inspect
 import re
-from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
-from gateway.core import documents
+from gateway.core import soundness
 from gateway.core.documents import (
     ENTRIES_MAX,
     METERS_MAX,
@@ -15,13 +16,25 @@ from gateway.core.documents import (
     ListEntry,
     Receipt,
     Site,
-    Unsound,
     decode,
 )
-from gateway.core.documents import (
-    check as check_at,
-)
 from gateway.core.model import GatewayId, Meter, ProfileAbility, Station
+from gateway.core.orders import (
+    TARGETS_MAX,
+    Act,
+    Cancel,
+    CutEntry,
+    Disconnect,
+    EndIsolation,
+    Hold,
+    Isolate,
+    Order,
+    Reconnect,
+    ReleaseForce,
+    ReleaseHold,
+    Resume,
+    kind_of,
+)
 from gateway.core.signature import (
     FIELD_DOCUMENTS,
     DocumentType,
@@ -31,8 +44,12 @@ from gateway.core.signature import (
     digest_of,
     verify,
 )
+from gateway.core.soundness import Unsound
+from gateway.core.soundness import check as check_at
 from gateway.utility.sign import payload_of
-from tests.signing import ROOT, ROOT_RAW, sign_list, sign_receipt, sign_site
+from tests.core.test_soundness import UNSOUND as UNSOUND_SITES
+from tests.core.test_soundness import UNSOUND_ORDERS
+from tests.signing import ROOT, ROOT_RAW, sign_list, sign_order, sign_receipt, sign_site
 
 STATION = Station(
     gateway=GatewayId("rewa-7"),
@@ -73,6 +90,15 @@ LIST = AllowList(
     as_of=1_000,
     stale_after=2_000,
     accounts=(ListEntry(account="1", meter="A1", n=1_000), ListEntry(account="2", meter="A2", n=9)),
+)
+ORDER = Order(
+    gateway="rewa-7",
+    id="order-1",
+    seq=1,
+    iat=1,
+    exp=2,
+    act=Disconnect(accounts=(CutEntry(account="1", meter="A1", n=1),)),
+    boot="boot-1",
 )
 RECEIPT = Receipt(
     account="1",
@@ -166,9 +192,10 @@ def test_a_document_is_unsound_with(name: str, said: str, document: Document) ->
     assert str(caught.value) == f"{name}: {caught.value.detail}"
 
 
-def test_every_name_is_seen() -> None:
-    source = Path(documents.__file__).read_text(encoding="utf-8")
-    assert set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source)) == {row[0] for row in UNSOUND}
+def test_every_name_is_seen_here_or_in_test_soundness() -> None:
+    names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', inspect.getsource(soundness)))
+    here, there = {row[0] for row in UNSOUND}, {row[2] for row in UNSOUND_SITES}
+    assert names == here | there | {row[3] for row in UNSOUND_ORDERS}
 
 
 def test_the_place_is_named() -> None:
@@ -187,6 +214,35 @@ def test_what_was_signed_is_what_is_read(document: Document, raw: bytes) -> None
     assert decode(verify(raw, FIELD_DOCUMENTS, ROOT)) == document
 
 
+ACTS: tuple[Act, ...] = (
+    ORDER.act,
+    ReleaseForce(meters=("A1", "A2")),
+    Reconnect(account="1", meter="A1"),
+    Hold(meter="A1", reason="\u091c\u0932\u093e"),
+    ReleaseHold(meter="A1", reason="mended"),
+    Isolate(reason="storm"),
+    Isolate(dt="DT-1", reason="pole down"),
+    EndIsolation(reason="over"),
+    Resume(dt="DT-1", reason="fuse"),
+    Cancel(order="order-0"),
+)
+
+
+@pytest.mark.parametrize("act", ACTS, ids=kind_of)
+@pytest.mark.parametrize("boot", [None, "boot-1"], ids=["without an echo", "with an echo"])
+def test_an_order_that_was_signed_is_the_one_that_is_read(act: Act, boot: str | None) -> None:
+    document = msgspec.structs.replace(ORDER, act=act, boot=boot)
+    raw = sign_order(document)
+    assert decode(verify(raw, FIELD_DOCUMENTS, ROOT)) == document
+    said = msgspec.json.decode(payload_of(document))
+    assert said["kind"] == kind_of(act)
+    assert "kind" not in said["args"], "it is said once"
+
+
+def test_every_kind_of_order_is_read_here() -> None:
+    assert {type(act) for act in ACTS} == set(get_args(Act))
+
+
 def proven(kind: DocumentType, payload: bytes) -> Verified:
     """A payload as if its envelope had been checked: the tests of the envelope are elsewhere."""
     return Verified(type=kind, payload=payload, signers=(), digest=digest_of(payload), raw=payload)
@@ -201,7 +257,22 @@ def meter_with(**changes: object) -> bytes:
     return changed(SITE, meters=[{**msgspec.to_builtins(ONE), **changes}])
 
 
-SITE_TYPE, LIST_TYPE, RECEIPT_TYPE = DocumentType.SITE, DocumentType.LIST, DocumentType.RECEIPT
+def without(document: Document, member: str) -> bytes:
+    values = msgspec.json.decode(payload_of(document))
+    del values[member]
+    return msgspec.json.encode(values)
+
+
+def with_args(**changes: object) -> bytes:
+    args = msgspec.json.decode(payload_of(ORDER))["args"]
+    return changed(ORDER, args={**args, **changes})
+
+
+SITE_TYPE, LIST_TYPE = DocumentType.SITE, DocumentType.LIST
+RECEIPT_TYPE, ORDER_TYPE = DocumentType.RECEIPT, DocumentType.ORDER
+NO_END = {"protected": [{"weekdays": [1], "start": "17:00"}]}
+GRACE = {"after_h": 24, "cut_within_days": 30, "daily_max": 5, "hours": 48}
+NO_NUMBER = {"id": "DT-1", "check_meter": {"profile": "prepaid", "bus": "bus1", "unit": 9}}
 ENTRY = {"account": "1", "meter": "A1", "n": 1}
 MALFORMED = [
     ("a list instead of an object", SITE_TYPE, b"[]"),
@@ -237,6 +308,27 @@ MALFORMED = [
     ("no close a minute", SITE_TYPE, changed(SITE, pacing={"minute_max": 0})),
     ("a promise of a second", SITE_TYPE, changed(SITE, limits={"promise_ms": 1_000})),
     ("a telephone number of 33", SITE_TYPE, changed(SITE, helpdesk_phone="1" * 33)),
+    ("a jitter as long as the gap", SITE_TYPE, changed(SITE, pacing={"jitter_percent": 100})),
+    ("a DT that nothing stops", SITE_TYPE, changed(SITE, pacing={"failures_max": 11})),
+    ("a window without an end", SITE_TYPE, changed(SITE, disconnection=NO_END)),
+    ("a grace that says nothing", SITE_TYPE, changed(SITE, grace={})),
+    ("a grace without end", SITE_TYPE, changed(SITE, grace={**GRACE, "hours": 721})),
+    ("a check meter without a number", SITE_TYPE, changed(SITE, transformers=[NO_NUMBER])),
+    ("an order without a kind", ORDER_TYPE, without(ORDER, "kind")),
+    ("an order without an expiry", ORDER_TYPE, without(ORDER, "exp")),
+    ("an order of a later release", ORDER_TYPE, changed(ORDER, kind="wipe", args={})),
+    ("an order with a member of a later release", ORDER_TYPE, changed(ORDER, urgent=True)),
+    ("arguments of another kind", ORDER_TYPE, changed(ORDER, kind="hold")),
+    ("arguments that name a kind", ORDER_TYPE, with_args(kind="disconnect")),
+    ("an argument of a later release", ORDER_TYPE, with_args(slowly=True)),
+    ("arguments that are a list", ORDER_TYPE, changed(ORDER, args=[])),
+    ("nobody to cut", ORDER_TYPE, with_args(accounts=[])),
+    ("too many to cut", ORDER_TYPE, with_args(accounts=[ENTRY] * (TARGETS_MAX + 1))),
+    ("an entry of a later release", ORDER_TYPE, with_args(accounts=[{**ENTRY, "why": "arrears"}])),
+    ("an empty echo", ORDER_TYPE, changed(ORDER, boot="")),
+    ("an order's id with a line end", ORDER_TYPE, changed(ORDER, id="order-1\n")),
+    ("a receipt as an order", ORDER_TYPE, payload_of(RECEIPT)),
+    ("a list instead of an order", ORDER_TYPE, b"[]"),
 ]
 
 
@@ -248,7 +340,12 @@ def test_a_payload_is_malformed(said: str, kind: DocumentType, payload: bytes) -
 
 
 def test_what_a_later_release_adds_is_passed_over() -> None:
-    payload = changed(SITE, grace={"hours": 1}, meters=[{**msgspec.to_builtins(ONE), "x": 1}])
+    payload = changed(
+        SITE,
+        technicians=[{"name": "S. Devi"}],
+        meters=[{**msgspec.to_builtins(ONE), "x": 1}],
+        disconnection={**msgspec.to_builtins(SITE.disconnection), "x": 1},
+    )
     assert decode(proven(DocumentType.SITE, payload)) == site_of(ONE)
 
 

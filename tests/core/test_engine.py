@@ -5,58 +5,61 @@ import asyncio
 import msgspec
 import pytest
 
-from gateway.core.admission import REFUSALS_A_MINUTE_MAX
 from gateway.core.documents import Site
 from gateway.core.fact import (
     AckClaim,
     BadMessage,
     BrokerSeen,
     BusSeen,
+    CauseClaim,
+    HeadEndSeen,
+    Move,
+    Origin,
+    Outcome,
+    ResumeClaim,
+    Road,
+)
+from gateway.core.model import BusId, Cause
+from gateway.core.orders import Hold
+from gateway.core.plan import OPENING_WRITES_MAX, WRITES_MAX
+from gateway.core.reconnection import Verdict, may_close
+from gateway.core.records import (
+    CauseRecorded,
     CloseEnded,
     CloseIntended,
-    DocumentClaim,
-    HeadEndSeen,
+    HeadEndBack,
     ListInstalled,
-    Outcome,
+    OrderAccepted,
+    OrderRefused,
+    PacingResumed,
+    PacingStopped,
     ReceiptAccepted,
     Refused,
-    Road,
     SiteInstalled,
     Started,
-    Stored,
     SupplyChanged,
-    TagClaim,
-    TagKind,
     TagPlaced,
+    TaskEnded,
+    TaskIntended,
 )
-from gateway.core.image import UNWRITTEN
-from gateway.core.model import BusId, SupplyState
-from gateway.core.plan import WRITES_MAX
-from gateway.core.reconnection import Verdict, may_close
-from gateway.engine import CHECKPOINT_EVERY, EVENTS_A_TICK_MAX, restore
-from tests.core.corridor import Corridor, document, ended, seen
-from tests.core.world import BLANK, M1, M2, MINUTE_MS, allow_list, entry, receipt
+from gateway.core.terms import Pacing
+from gateway.engine import EVENTS_A_TICK_MAX
+from tests.core.corridor import (
+    CLOSED,
+    GARBAGE,
+    HOLD,
+    OPEN,
+    closing,
+    cut_of_m1,
+    document,
+    ended,
+    installed,
+    lit,
+    seen,
+)
+from tests.core.papers import M1, M2, allow_list, entry, order, receipt
 
-OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
-SITE = document(Site(gateway="gw-1", seq=1, feeder="feeder-1", meters=(M1, M2)))
-GARBAGE = DocumentClaim(raw=b"x", road=Road.MQTT)
-HOLD = TagClaim(kind=TagKind.HOLD, target="M2", place=True, by="S. Devi", reason="burnt")
-
-
-async def installed() -> Corridor:
-    """A started gateway with a site document and a dark M1."""
-    corridor = Corridor()
-    await corridor.engine.start()
-    assert await corridor.tick(SITE) == ["ACCEPTED"]
-    await corridor.tick(seen(corridor, "M1", OPEN))
-    return corridor
-
-
-async def closing() -> Corridor:
-    """M1 has paid, and its close is commanded."""
-    corridor = await installed()
-    assert await corridor.tick(document(receipt(1, 100))) == ["ACCEPTED"]
-    return corridor
+AT_ONE_FAILURE = Pacing(failures_max=1)
 
 
 # --- the tick ---
@@ -114,6 +117,8 @@ async def test_a_commit_that_fails_leaves_the_image_and_the_bus_untouched() -> N
 
 async def test_an_idle_tick_writes_nothing() -> None:
     corridor = await installed()
+    await corridor.tick(HeadEndSeen(online=True))
+    assert corridor.journal.bodies()[-1] == HeadEndBack()
     batches = len(corridor.journal.batches)
     await corridor.tick()
     await corridor.tick(
@@ -159,10 +164,71 @@ async def test_more_than_a_tick_takes_waits_for_the_next() -> None:
 async def test_the_words_of_a_room_and_of_a_person_pass_the_same_door() -> None:
     corridor = await installed()
     oversized = BadMessage(name="TOO_LONG", detail="10 MB", raw=b"", road=Road.MQTT)
-    assert await corridor.tick(oversized, HOLD, HOLD) == ["TOO_LONG", "ACCEPTED", "DUPLICATE"]
-    refused, placed = corridor.journal.bodies()[-2:]
-    assert isinstance(refused, Refused)
+    cause = CauseClaim(meter="M1", cause=Cause.ARREARS, by="S. Devi", reason="the cut list")
+    resume = ResumeClaim(dt="T1", by="S. Devi", reason="the fuse is new")
+    assert await corridor.tick(oversized, HOLD, HOLD, cause, cause, resume) == [
+        "TOO_LONG",
+        "ACCEPTED",
+        "DUPLICATE",
+        "ACCEPTED",
+        "DUPLICATE",
+        "DUPLICATE",
+    ]
+    kinds = [type(body) for body in corridor.journal.bodies()[-3:]]
+    assert kinds == [Refused, TagPlaced, CauseRecorded]
+
+
+async def test_a_transformer_that_is_stopped_goes_on_when_a_person_says_so() -> None:
+    corridor = await closing()
+    meters = (M1, M2)
+    second = Site(gateway="gw-1", seq=2, feeder="feeder-1", meters=meters, pacing=AT_ONE_FAILURE)
+    await corridor.tick(document(second), ended(corridor.bus.commands[0], Outcome.FAILED))
+    assert isinstance(corridor.journal.bodies()[-1], PacingStopped)
+    resume = ResumeClaim(dt="T1", by="S. Devi", reason="the fuse is new")
+    assert await corridor.tick(resume) == ["ACCEPTED"]
+    assert isinstance(corridor.journal.bodies()[-1], PacingResumed)
+    assert not corridor.engine.image.kept.stops
+
+
+async def test_an_order_becomes_records_an_intent_and_then_a_command() -> None:
+    corridor = await lit()
+    batches = len(corridor.journal.batches)
+    ordered = cut_of_m1(1)
+    assert await corridor.tick(ordered) == ["ACCEPTED"]
+    assert len(corridor.journal.batches) == batches + 1, "the order and the intent together"
+    assert [type(body) for body in corridor.journal.bodies()[-2:]] == [OrderAccepted, TaskIntended]
+    assert [one.raw for one in corridor.journal.batches[-1].documents] == [ordered.raw]
+    command = corridor.bus.commands[-1]
+    assert (command.move, command.meter) == (Move.OPEN, M1)
+    assert (command.number, command.writes_max) == (2, OPENING_WRITES_MAX)
+    assert await corridor.tick(ended(command), ended(command)) == ["ACCEPTED", "DUPLICATE"]
+    outcome, change = corridor.journal.bodies()[-2:]
+    assert isinstance(outcome, TaskEnded)
+    assert isinstance(change, SupplyChanged)
+    assert (outcome.outcome, change.after) == (Outcome.OPENED_VERIFIED, OPEN)
+    kept = corridor.engine.image.kept
+    assert (kept.tasks, kept.causes["M1"].by) == ({}, "order-1")
+    assert not corridor.engine.image.in_flight
+
+
+async def test_of_an_order_that_brings_more_than_its_own_record_all_is_written() -> None:
+    corridor = await installed()
+    burnt = document(order(1, Hold(meter="M1", reason="burnt"), boot="boot-1"))
+    assert await corridor.tick(burnt, burnt) == ["ACCEPTED", "DUPLICATE"]
+    accepted, placed = corridor.journal.bodies()[-2:]
+    assert isinstance(accepted, OrderAccepted)
     assert isinstance(placed, TagPlaced)
+    assert (placed.target, placed.by, placed.origin) == ("M1", "order order-1", Origin.ORDER)
+
+
+async def test_a_refused_order_is_archived_for_it_is_used_up() -> None:
+    corridor = await installed()
+    ordered = cut_of_m1(1)
+    assert await corridor.tick(ordered) == ["LIST_STALE"]
+    (refused,) = corridor.journal.bodies()[-1:]
+    assert isinstance(refused, OrderRefused)
+    assert [one.raw for one in corridor.journal.batches[-1].documents] == [ordered.raw]
+    assert await corridor.tick(ordered) == ["DUPLICATE"]
 
 
 # --- reports ---
@@ -209,7 +275,7 @@ async def test_the_head_end_clears_the_outbox_by_number_and_chain() -> None:
     assert corridor.engine.image.acked_through == 3
     assert corridor.journal.batches[-1].acked_through == 3
     assert await corridor.tick(ack) == ["DUPLICATE"]
-    assert len(corridor.journal.stored()) == written
+    assert len(corridor.journal.stored()) == written, "or the outbox would never be empty"
     following = await corridor.again()
     assert following.engine.image.acked_through == 3
 
@@ -233,115 +299,6 @@ async def test_an_acknowledgement_is_refused(through: int, chain: str, word: str
     assert refused.name == word
 
 
-# --- restart ---
-
-
-async def eventful() -> Corridor:
-    """A gateway to which everything has happened, with a close left open."""
-    corridor = await closing()
-    await corridor.tick(ended(corridor.bus.commands[0]), GARBAGE, HOLD)
-    await corridor.tick(document(allow_list(1, 500, entry(1, 400), entry(2, 400, cut=True))))
-    await corridor.tick(seen(corridor, "M2", OPEN))
-    first = corridor.journal.stored()[0]
-    await corridor.tick(AckClaim(through=1, chain=first.chain.hex()))
-    corridor.clock.wait(MINUTE_MS)
-    release = msgspec.structs.replace(HOLD, place=False, reason="mended")
-    await corridor.tick(release, seen(corridor, "M2", OPEN))
-    assert len(corridor.bus.commands) == 2
-    return corridor
-
-
-async def test_a_restart_from_the_checkpoint_equals_a_replay_of_every_record() -> None:
-    corridor = await eventful()
-    loaded = await corridor.journal.load()
-    assert loaded.checkpoint is not None
-    assert 0 < len(loaded.records) < loaded.number
-    image = restore(BLANK, loaded)
-    assert image == restore(BLANK, corridor.journal.from_the_first_record())
-    live = corridor.engine.image
-    assert image.kept == live.kept
-    assert msgspec.json.encode(image.kept) == msgspec.json.encode(live.kept)
-    assert (image.number, image.chain, image.acked_through) == (live.number, live.chain, 1)
-    assert (image.roster, image.by_account) == (live.roster, live.by_account)
-
-
-async def test_a_checkpoint_comes_every_so_many_records_too() -> None:
-    corridor = await installed()
-    number = corridor.engine.image.number
-    states = [CLOSED, OPEN]
-    while number + EVENTS_A_TICK_MAX <= CHECKPOINT_EVERY:
-        flips = [seen(corridor, "M1", states[at % 2]) for at in range(EVENTS_A_TICK_MAX)]
-        await corridor.tick(*flips)
-        number += EVENTS_A_TICK_MAX
-        assert corridor.journal.batches[-1].checkpoint is None
-        assert corridor.engine.image.number == number
-    await corridor.tick(*[seen(corridor, "M1", states[at % 2]) for at in range(256)])
-    assert corridor.journal.batches[-1].checkpoint is not None
-    assert (await corridor.journal.load()).records == ()
-    following = await corridor.again()
-    assert following.engine.image.kept.supply == corridor.engine.image.kept.supply
-
-
-async def test_an_open_close_is_taken_up_again_after_a_restart_by_reading_only() -> None:
-    corridor = await closing()
-    following = await corridor.again()
-    started, intended = following.journal.bodies()[-2:]
-    assert isinstance(started, Started)
-    assert isinstance(intended, CloseIntended)
-    assert (intended.close, intended.attempt) == (1, 2)
-    (command,) = following.bus.commands
-    assert (command.close, command.resumed, command.writes_max) == (1, True, 0)
-    assert await following.tick(ended(command)) == ["ACCEPTED"]
-    assert not following.engine.image.kept.closings
-
-
-async def test_after_a_restart_nothing_is_closed_on_what_was_seen_before() -> None:
-    corridor = await installed()
-    following = await corridor.again()
-    await following.tick(document(receipt(1, 100)))
-    assert following.bus.commands == []
-    await following.tick(seen(following, "M1", OPEN))
-    assert len(following.bus.commands) == 1
-
-
-async def test_the_clock_is_told_how_late_it_certainly_was() -> None:
-    corridor = await installed()
-    low_ms = corridor.engine.image.kept.wall_low_ms
-    following = await corridor.again(reboot=True)
-    assert following.clock.low_ms == low_ms
-
-
-async def test_a_flood_of_refusals_before_a_reboot_does_not_silence_those_after_it() -> None:
-    # Once the old boot's instants were replayed: later than now, they counted as of this minute.
-    corridor = await installed()
-    flood = [GARBAGE] * (REFUSALS_A_MINUTE_MAX + 3)
-    await corridor.tick(*flood)
-    assert corridor.engine.image.unwritten_refusals == 3
-    following = await corridor.again(reboot=True)
-    written = len(following.journal.stored())
-    await following.tick(GARBAGE)
-    assert len(following.journal.stored()) == written + 1
-
-
-async def test_refusals_without_a_record_are_counted_in_the_next_that_has_one() -> None:
-    corridor = await installed()
-    await corridor.tick(*[GARBAGE] * (REFUSALS_A_MINUTE_MAX + 3))
-    corridor.clock.wait(MINUTE_MS)
-    await corridor.tick(GARBAGE)
-    tallies = corridor.engine.image.kept.refusals
-    assert tallies == {"MALFORMED_ENVELOPE": REFUSALS_A_MINUTE_MAX + 1, UNWRITTEN: 3}
-
-
-async def test_a_damaged_checkpoint_or_record_is_not_taken_for_the_truth() -> None:
-    loaded = await (await eventful()).journal.load()
-    cut = msgspec.structs.replace(loaded, checkpoint=(loaded.checkpoint or b"")[:-1])
-    with pytest.raises(msgspec.DecodeError):
-        restore(BLANK, cut)
-    damaged = Stored(number=1, chain=bytes(32), content=b'{"number":1}')
-    with pytest.raises(msgspec.DecodeError):
-        restore(BLANK, msgspec.structs.replace(loaded, records=(damaged,)))
-
-
 # --- running ---
 
 
@@ -353,6 +310,7 @@ async def test_running_it_wakes_when_something_comes_and_when_something_is_due()
     await corridor.bus.commanded.wait()
     corridor.bus.commanded.clear()
     await corridor.inbox.ask(document(receipt(2, 100)))
+    await corridor.inbox.put(ended(corridor.bus.commands[0]))
     corridor.clock.wait(4_990)  # the transformer is observed for 5 s: the last 10 ms are waited
     await corridor.inbox.put(seen(corridor, "M2", OPEN))
     await corridor.inbox.ask(GARBAGE)

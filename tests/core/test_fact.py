@@ -1,37 +1,70 @@
 """Records as canonical bytes: they come back as they were, and each continues the chain."""
 
 import hashlib
+from itertools import cycle
+from typing import get_args
 
 import msgspec
 import pytest
 
-from gateway.core.fact import (
+from gateway.core.fact import Move, Origin, Outcome, Road, TagKind, Why
+from gateway.core.model import Account, Brake, Cause, Digest, DtId, Now, Serial, SupplyState
+from gateway.core.orders import (
+    Act,
+    Cancel,
+    CutEntry,
+    Disconnect,
+    EndIsolation,
+    Hold,
+    Isolate,
+    Reconnect,
+    ReleaseForce,
+    ReleaseHold,
+    Resume,
+)
+from gateway.core.records import (
     CHAIN_START,
     Body,
+    CauseRecorded,
     CloseEnded,
     CloseIntended,
+    GraceGranted,
+    HeadEndBack,
+    HeadEndLost,
     ListInstalled,
-    Outcome,
+    OrderAccepted,
+    OrderRefused,
+    PacingResumed,
+    PacingStopped,
     ReceiptAccepted,
     Record,
     Refused,
-    Road,
     SiteInstalled,
     Started,
     SupplyChanged,
-    TagKind,
     TagPlaced,
     TagRemoved,
-    Why,
+    TaskEnded,
+    TaskIntended,
     chain_hash,
     read_record,
     record_of,
     store,
 )
-from gateway.core.model import Account, Digest, DtId, Now, Serial, SupplyState
 
 NOW = Now(mono_ms=1, boot="boot-1", wall_ms=3, wall_low_ms=2, wall_high_ms=4)
 A1, M1, T1, DIGEST = Account("A1"), Serial("M1"), DtId("T1"), Digest("d" * 64)
+ACTS: tuple[Act, ...] = (
+    Disconnect(accounts=(CutEntry(account="A1", meter="M1", n=5),)),
+    ReleaseForce(meters=("M1",)),
+    Reconnect(account="A1", meter="M1"),
+    Hold(meter="M1", reason="burnt"),
+    ReleaseHold(meter="M1", reason="mended"),
+    Isolate(reason="storm"),
+    EndIsolation(reason="over", dt="T1"),
+    Resume(dt="T1", reason="fuse"),
+    Cancel(order="order-1"),
+)
 BODIES: tuple[Body, ...] = (
     Started(version="0.1"),
     SiteInstalled(seq=1, digest=DIGEST, signer="site-1", road=Road.INSTALLED, meters=2),
@@ -39,10 +72,41 @@ BODIES: tuple[Body, ...] = (
     ReceiptAccepted(
         account=A1, meter=M1, n=5, paid_at=4, digest=DIGEST, signer="r", road=Road.LOCAL, ref="4471"
     ),
+    *(
+        OrderAccepted(
+            id="order-1",
+            seq=3,
+            act=act,
+            iat=8,
+            exp=9,
+            boot=boot,
+            digest=DIGEST,
+            signers=("order-1", "order-2"),
+            road=Road.MQTT,
+        )
+        for act, boot in zip(ACTS, cycle((None, "boot-1")), strict=False)
+    ),
+    OrderRefused(
+        id="order-2",
+        seq=4,
+        kind="disconnect",
+        name="LIST_STALE",
+        detail="meter M1 of account A1",
+        digest=DIGEST,
+        signers=("order-1",),
+        road=Road.MQTT,
+    ),
     Refused(name="GARBAGE", detail="बिजली", road=Road.MQTT, digest=DIGEST, more=2),
     SupplyChanged(
-        serial=M1, account=A1, before=SupplyState.UNKNOWN, after=SupplyState.DISCONNECTED
+        serial=M1,
+        account=A1,
+        before=SupplyState.CONNECTED,
+        after=SupplyState.DISCONNECTED,
+        before_seen_ms=6,
+        cause=Cause.PREPAY,
     ),
+    CauseRecorded(serial=M1, account=A1, cause=Cause.ARREARS, by="S. Devi", reason="the list"),
+    GraceGranted(account=A1, meter=M1, n=0, hours=48, silent_ms=7),
     CloseIntended(
         close=1, account=A1, meter=M1, dt=T1, attempt=2, standing_n=5, standing_digest=DIGEST
     ),
@@ -56,10 +120,35 @@ BODIES: tuple[Body, ...] = (
         why=Why.NO_ANSWER,
         writes=1,
         forced=True,
-        decided_ms=6,
     ),
-    TagPlaced(kind=TagKind.HOLD, target="M1", by="S. Devi", reason="burnt"),
-    TagRemoved(kind=TagKind.ISOLATE_FEEDER, target="", by="S. Devi", reason="done"),
+    TaskIntended(number=2, move=Move.OPEN, order="order-1", account=A1, meter=M1, dt=T1, attempt=1),
+    TaskEnded(
+        number=None,
+        move=Move.RELEASE,
+        order="order-2",
+        account=A1,
+        meter=M1,
+        dt=T1,
+        outcome=Outcome.REFUSED,
+        verdict="EXPIRED",
+        why=Why.NONE,
+        writes=0,
+        forced=False,
+    ),
+    PacingStopped(dt=T1, brake=Brake.UNDERVOLTAGE, detail="the check meter reads 190 V"),
+    PacingResumed(dt=T1, by="S. Devi", reason="fuse"),
+    HeadEndLost(heard_ms=None),
+    HeadEndBack(),
+    TagPlaced(
+        kind=TagKind.HOLD, target="M1", by="S. Devi", reason="burnt", origin=Origin.TECHNICIAN
+    ),
+    TagRemoved(
+        kind=TagKind.ISOLATE_FEEDER,
+        target="",
+        by="order order-3",
+        reason="done",
+        origin=Origin.ORDER,
+    ),
 )
 
 
@@ -71,8 +160,9 @@ def test_a_record_comes_back_from_its_bytes_as_it_was(body: Body) -> None:
     assert store(read_record(stored.content), CHAIN_START) == stored
 
 
-def test_every_kind_of_record_is_tried_here() -> None:
-    assert {type(body) for body in BODIES} == set(Body.__args__)
+def test_every_kind_of_record_and_of_order_is_tried_here() -> None:
+    assert {type(body) for body in BODIES} == set(get_args(Body))
+    assert {type(act) for act in ACTS} == set(get_args(Act))
 
 
 def test_a_record_carries_its_time_and_how_good_it_is() -> None:

@@ -3,34 +3,34 @@
 import msgspec
 import pytest
 
+from gateway.core.changes import FORMER_MAX, UNWRITTEN, apply
 from gateway.core.fact import (
     BrokerSeen,
     BusSeen,
-    CloseEnded,
     HeadEndSeen,
     MeterSeen,
+    Origin,
     Outcome,
-    Started,
     TagKind,
+)
+from gateway.core.image import HEAD_END_SILENT_MS, Image, observe, restored
+from gateway.core.kept import HeadEndKnown, Instant, Kept
+from gateway.core.model import Account, Brake, BusId, Cause, DtId, Reading, Serial, SupplyState
+from gateway.core.records import (
+    GraceGranted,
+    HeadEndLost,
+    PacingResumed,
+    PacingStopped,
+    Started,
     record_of,
 )
-from gateway.core.image import UNWRITTEN, Image, apply, observe, restored
-from gateway.core.kept import Instant, Kept
-from gateway.core.model import BusId, Reading, Serial, SupplyState
-from tests.core.world import (
-    BLANK,
-    HOUR_MS,
-    LEDGER_MS,
-    M1,
-    M2,
-    MINUTE_MS,
-    World,
-    dark_and_paid,
-    entry,
-    meter,
-)
+from gateway.core.terms import CheckMeter, Transformer
+from gateway.core.waiting import instant_of
+from tests.core.papers import BLANK, HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter
+from tests.core.world import World, dark_and_paid
 
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
+T1 = DtId("T1")
 AT = Instant(boot="boot-1", mono_ms=1_000, wall_ms=2_000)
 LATER = Instant(boot="boot-1", mono_ms=3_000, wall_ms=4_000)
 
@@ -62,12 +62,17 @@ def test_a_bus_and_the_broker_are_as_last_seen() -> None:
     assert image.broker == BrokerSeen(connected=True, protocol="5")
 
 
-def test_the_head_end_is_up_since_it_first_said_so() -> None:
-    image = observe(BLANK, HeadEndSeen(online=True), AT)
+def test_what_the_head_end_says_is_a_sign_of_life_unless_it_goes_or_the_broker_kept_it() -> None:
+    image = observe(BLANK, HeadEndSeen(online=True, kept_by_broker=True), AT)
+    assert (image.head_end_heard_ms, image.head_end_silent_at_ms()) == (None, None)
+    image = observe(image, HeadEndSeen(online=True), AT)
+    assert image.head_end_heard_ms == AT.mono_ms
+    assert image.head_end_silent_at_ms() == AT.mono_ms + HEAD_END_SILENT_MS
     image = observe(image, HeadEndSeen(online=True), LATER)
-    assert image.head_end_since == AT
+    assert image.head_end_heard_ms == LATER.mono_ms
     image = observe(image, HeadEndSeen(online=False), LATER)
-    assert image.head_end_since == LATER
+    assert image.head_end == HeadEndSeen(online=False)
+    assert image.head_end_silent_at_ms() is None, "it is silent by its own word"
 
 
 def test_observations_never_touch_what_is_kept() -> None:
@@ -99,31 +104,52 @@ def test_the_lower_bound_of_time_never_falls() -> None:
 
 def test_facts_about_a_meter_go_with_it_and_those_about_people_at_work_stay() -> None:
     world = dark_and_paid(M1, M2)
+    world.record(PacingResumed(dt=T1, by="S. Devi", reason="fuse"))
     world.closed_before(M1, Outcome.FAILED)
-    world.plans()
+    world.record(PacingStopped(dt=T1, brake=Brake.FAILURES, detail="M1"))
+    world.says(Cause.TECHNICIAN, on="M1")
+    world.says(Cause.ARREARS, on="M2")
     world.tags(TagKind.HOLD, "M1")
     world.tags(TagKind.ISOLATE_DT, "T1")
     world.site(msgspec.structs.replace(M2, dt="T2"))
     kept = world.image.kept
-    assert set(kept.supply) == {"M2"}
-    assert not kept.setbacks
-    assert not kept.ended
-    assert set(kept.holds) == {"M1"}
-    assert set(kept.dt_isolations) == {"T1"}
+    assert (set(kept.supply), set(kept.causes)) == ({"M2"}, {"M2"})
+    assert (kept.setbacks, kept.ended) == ({}, {})
+    assert (kept.trials, kept.stops, kept.resumed) == ({}, {}, {})
+    assert [(tag.kind, tag.target) for tag in kept.tags] == [
+        (TagKind.HOLD, "M1"),
+        (TagKind.ISOLATE_DT, "T1"),
+    ]
     assert set(world.image.roster) == {"M2"}
     assert set(world.image.by_account) == {"A2"}
+    assert world.image.feeders == {"T2": "feeder-1"}
 
 
-def test_an_unfinished_close_outlives_the_roster_until_its_outcome_is_known() -> None:
-    world = dark_and_paid(M1, M2)
-    world.plans()
-    command = world.commands.pop()
+def test_the_meters_that_an_account_had_before_are_remembered_up_to_a_number() -> None:
+    world = World(M1, M2)
+    for number in range(11, 13 + FORMER_MAX):
+        world.site(msgspec.structs.replace(M1, serial=f"M{number}"), M2)
+        world.site(msgspec.structs.replace(M1, serial=f"M{number}"), M2)
+    newest = f"M{12 + FORMER_MAX}"
+    assert set(world.image.roster) == {newest, "M2"}
+    former = tuple(f"M{number}" for number in range(12, 12 + FORMER_MAX))
+    assert world.image.kept.former == {"A1": former}, "the oldest is forgotten, nobody stands twice"
     world.site(M2)
-    assert set(world.image.kept.closings) == {"M1"}
-    assert world.ends(command, state=CLOSED)
-    assert not world.image.kept.closings
-    assert world.image.kept.ended["M1"].dt == ""
-    assert "M1" not in world.image.kept.supply
+    assert not world.image.kept.former
+
+
+def test_a_transformer_is_on_its_own_feeder_or_on_the_sites() -> None:
+    check_meter = CheckMeter(serial="C1", profile="measures", bus="bus-1", unit=200)
+    world = World(
+        M1,
+        meter(3, dt="T3"),
+        transformers=(
+            Transformer(id="T1", check_meter=check_meter),
+            Transformer(id="T3", feeder="feeder-9"),
+        ),
+    )
+    assert world.image.feeders == {"T1": "feeder-1", "T3": "feeder-9"}
+    assert world.image.check_meters == {"T1": check_meter}
 
 
 def test_a_list_forgets_the_receipts_that_it_has_overtaken_and_keeps_the_others() -> None:
@@ -156,77 +182,6 @@ def test_the_proof_of_an_account_is_dated_by_the_word_that_stands() -> None:
     assert not world.image.kept.proofs
 
 
-@pytest.mark.parametrize(
-    ("outcome", "done"),
-    [
-        (Outcome.CLOSED_VERIFIED, True),
-        (Outcome.CLOSED_UNVERIFIED, True),
-        (Outcome.ARMED, True),
-        (Outcome.REFUSED, False),
-        (Outcome.FAILED, False),
-        (Outcome.UNKNOWN, False),
-    ],
-)
-def test_an_outcome_is_either_a_close_or_a_setback(outcome: Outcome, done: bool) -> None:
-    world = dark_and_paid(M1)
-    world.plans()
-    assert set(world.image.kept.closings) == {"M1"}
-    assert world.ends(world.commands.pop(), outcome)
-    kept = world.image.kept
-    assert not kept.closings
-    assert not world.image.in_flight
-    assert [mark.serial for mark in kept.closed] == (["M1"] if done else [])
-    assert set(kept.setbacks) == (set() if done else {"M1"})
-    assert kept.ended["M1"].outcome is outcome
-
-
-def test_setbacks_in_a_row_are_counted_and_a_success_ends_the_row() -> None:
-    world = World(M1)
-    for _ in range(3):
-        world.closed_before(M1, Outcome.UNKNOWN)
-    assert world.image.kept.setbacks["M1"].count == 3
-    assert world.image.kept.setbacks["M1"].standing_n == 0, "nothing stood about the account"
-    world.closed_before(M1)
-    assert not world.image.kept.setbacks
-    world.closed_before(M1, Outcome.FAILED)
-    assert world.image.kept.setbacks["M1"].count == 1
-
-
-def test_a_meter_that_was_forced_is_listed_once() -> None:
-    world = dark_and_paid(M1)
-    for _ in range(2):
-        world.plans()
-        assert world.ends(world.commands.pop(), forced=True)
-        world.wait(6_000)
-        world.reads("M1", OPEN)
-    assert world.image.kept.forced == ("M1",)
-
-
-def test_closes_are_remembered_for_an_hour() -> None:
-    world = World(M1, M2)
-    world.closed_before(M1)
-    world.wait(HOUR_MS - 1)
-    world.closed_before(M2)
-    assert [mark.serial for mark in world.image.kept.closed] == ["M1", "M2"]
-    world.wait(1)
-    world.closed_before(M2)
-    assert [mark.serial for mark in world.image.kept.closed] == ["M2", "M2"]
-    assert [mark.serial for mark in world.image.kept.decided] == ["M2", "M2"]
-
-
-def test_closes_of_earlier_boots_are_forgotten_when_this_one_is_an_hour_old() -> None:
-    # Once they were kept for ever: every boot added its own to the image.
-    world = World(M1)
-    for _ in range(5):
-        world.closed_before(M1)
-        world.reboots(mono_ms=0)
-    assert len(world.image.kept.decided) == 5
-    world.wait(HOUR_MS)
-    world.closed_before(M1)
-    assert len(world.image.kept.decided) == 1
-    assert len(world.image.kept.closed) == 1
-
-
 def test_refusals_are_tallied_by_name_and_those_without_a_record_together() -> None:
     world = World()
     for _ in range(30):
@@ -241,22 +196,42 @@ def test_refusals_are_tallied_by_name_and_those_without_a_record_together() -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "target", "part"),
-    [
-        (TagKind.HOLD, "M1", "holds"),
-        (TagKind.ISOLATE_DT, "T1", "dt_isolations"),
-        (TagKind.ISOLATE_FEEDER, "", "feeder_isolation"),
-    ],
+    ("kind", "target"),
+    [(TagKind.HOLD, "M1"), (TagKind.ISOLATE_DT, "T1"), (TagKind.ISOLATE_FEEDER, "")],
 )
-def test_a_tag_is_placed_and_removed_by_name(kind: TagKind, target: str, part: str) -> None:
+def test_a_tag_is_placed_and_removed_by_name(kind: TagKind, target: str) -> None:
     world = World(M1)
-    untouched = getattr(world.image.kept, part)
     world.tags(kind, target, by="S. Devi", reason="pole down")
-    placed = getattr(world.image.kept, part)
-    tag = placed[target] if target else placed
+    (tag,) = world.image.tags(kind, target)
     assert (tag.by, tag.reason, tag.since.mono_ms) == ("S. Devi", "pole down", world.now.mono_ms)
+    assert (tag.kind, tag.target, tag.origin) == (kind, target, Origin.TECHNICIAN)
+    assert world.image.kept.tags == (tag,)
+    assert not world.image.tags(kind, "elsewhere")
     world.tags(kind, target, place=False)
-    assert getattr(world.image.kept, part) == untouched
+    assert not world.image.kept.tags
+
+
+def test_the_head_end_is_known_to_be_heard_or_lost_since_an_instant() -> None:
+    world = World(M1)
+    world.hears()
+    world.plans()
+    first = instant_of(world.now)
+    world.wait(MINUTE_MS)
+    world.hears()
+    world.plans()
+    last = instant_of(world.now)
+    assert world.image.kept.head_end == HeadEndKnown(heard=True, since=first)
+    world.wait(MINUTE_MS)
+    world.hears(online=False)
+    world.plans()
+    assert world.image.kept.head_end == HeadEndKnown(heard=False, since=last)
+    world.hears()
+    world.plans()
+    assert world.image.kept.head_end == HeadEndKnown(heard=True, since=instant_of(world.now))
+    world.restarts()
+    world.record(HeadEndLost(heard_ms=None))
+    lost = HeadEndKnown(heard=False, since=instant_of(world.now))
+    assert world.image.kept.head_end == lost, "from when this process has not heard it"
 
 
 # --- what survives ---
@@ -265,6 +240,12 @@ def test_a_tag_is_placed_and_removed_by_name(kind: TagKind, target: str, part: s
 def full_world() -> World:
     """A world in which every member of `Kept` says something."""
     world = dark_and_paid(M1, M2)
+    world.hears()
+    before = meter(5)
+    world.site(M1, M2, meter(3, dt="T3"), meter(4, dt="T3"), before)
+    world.site(
+        M1, M2, meter(3, dt="T3"), meter(4, dt="T3"), msgspec.structs.replace(before, serial="M9")
+    )
     world.lists(1_000, entry(1, 900, cut=True), entry(2, 100))
     world.refuses("GARBAGE", "some detail")
     world.closed_before(M2)
@@ -274,7 +255,18 @@ def full_world() -> World:
     assert world.ends(world.commands.pop(), forced=True)
     world.wait(MINUTE_MS)
     world.reads("M1", OPEN)
+    world.reads("M3", CLOSED)
+    world.reads("M4", CLOSED)
+    world.hears()
+    assert world.ordered(cut(3, 4, n=2_000)) == "ACCEPTED"
     world.plans()
+    world.record(
+        GraceGranted(account=Account("A5"), meter=Serial("M9"), n=0, hours=48, silent_ms=HOUR_MS)
+    )
+    assert world.says(Cause.ARREARS) == "ACCEPTED"
+    world.record(PacingResumed(dt=T1, by="S. Devi", reason="fuse"))
+    world.closed_before(M2, Outcome.FAILED)
+    world.record(PacingStopped(dt=T1, brake=Brake.FAILURES, detail="M2"))
     world.tags(TagKind.HOLD, "M2")
     world.tags(TagKind.ISOLATE_DT, "T1")
     world.tags(TagKind.ISOLATE_FEEDER)
@@ -297,7 +289,8 @@ def test_what_was_seen_is_not_believed_after_a_restart() -> None:
     assert image.roster == world.image.roster
     assert image.by_account == world.image.by_account
     assert (image.seen, image.buses, image.in_flight) == ({}, {}, frozenset())
-    assert (image.broker, image.head_end, image.head_end_since) == (None, None, None)
+    assert (image.feeders, image.check_meters) == (world.image.feeders, world.image.check_meters)
+    assert (image.broker, image.head_end, image.head_end_heard_ms) == (None, None, None)
 
 
 def test_without_a_list_everything_is_stale_and_with_one_from_its_instant_on() -> None:
@@ -308,14 +301,3 @@ def test_without_a_list_everything_is_stale_and_with_one_from_its_instant_on() -
     assert in_force is not None
     assert not world.image.stale(in_force.stale_after)
     assert world.image.stale(in_force.stale_after + 1)
-
-
-def test_a_doubled_end_of_a_close_is_no_news() -> None:
-    world = dark_and_paid(M1)
-    world.plans()
-    command = world.commands.pop()
-    assert world.ends(command, state=CLOSED)
-    before = world.image
-    assert not world.ends(command, Outcome.FAILED)
-    assert world.image == before
-    assert isinstance(world.journal[-2][0].body, CloseEnded)

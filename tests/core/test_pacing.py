@@ -1,23 +1,23 @@
-"""When a permitted close has its turn, and the history that follows from it in virtual time."""
+"""When a permitted close has its turn."""
 
-from collections import defaultdict
 from collections.abc import Callable
-from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gateway.core.fact import CloseIntended, Outcome
+from gateway.core.fact import Outcome
 from gateway.core.kept import Instant, Setback
-from gateway.core.model import Meter, Pacing, SupplyState
-from gateway.core.pacing import turn_ms, wait_ms
+from gateway.core.model import Brake, GatewayId, Meter, SupplyState
+from gateway.core.pacing import Pacer, Turn, gap_after_ms, wait_ms
 from gateway.core.reconnection import Verdict
-from tests.core.world import HOUR_MS, M1, MINUTE_MS, World, dark_and_paid, meter
+from gateway.core.terms import Pacing, Transformer
+from tests.core.papers import M1, MINUTE_MS, meter
+from tests.core.world import World, dark_and_paid
 
 NEIGHBOUR, FURTHER, ELSEWHERE = meter(2), meter(3), meter(9, dt="T9")
-PACING = Pacing(first_alone_ms=5_000, gap_ms=2_000, minute_max=3, quiet_ms=900_000)
+PACING = Pacing(
+    first_alone_ms=5_000, gap_ms=2_000, jitter_percent=0, minute_max=3, quiet_ms=900_000
+)
 Step = Callable[[World], object]
 
 
@@ -51,6 +51,10 @@ def it_pays_anew(world: World) -> None:
 
 def its_own_close_succeeds(world: World) -> None:
     world.closed_before(M1)
+
+
+def turn(world: World, on: Meter = M1) -> Turn:
+    return Pacer(world.image, world.now).turn(on, world.now.mono_ms)
 
 
 TURNS: list[tuple[str, list[Step], int]] = [
@@ -112,13 +116,13 @@ def test_the_turn(steps: list[Step], after_ms: int) -> None:
     world = dark_and_paid(M1, NEIGHBOUR, FURTHER, ELSEWHERE, pacing=PACING)
     for step in steps:
         step(world)
-    assert max(0, turn_ms(M1, world.image, world.now) - world.now.mono_ms) == after_ms
+    assert max(0, turn(world).not_before_ms - world.now.mono_ms) == after_ms
 
 
 def test_without_a_site_document_the_defaults_pace() -> None:
     world = World()
     world.closed_before(NEIGHBOUR)
-    assert turn_ms(M1, world.image, world.now) - world.now.mono_ms == Pacing().first_alone_ms
+    assert turn(world).not_before_ms - world.now.mono_ms == Pacing().first_alone_ms
 
 
 def test_failures_are_tried_again_ever_more_rarely_but_within_five_minutes() -> None:
@@ -133,109 +137,83 @@ def test_after_a_reboot_earlier_closes_count_as_of_its_beginning() -> None:
     for _ in range(PACING.minute_max):
         world.closed_before(ELSEWHERE)
     world.reboots(mono_ms=10_000)
-    assert turn_ms(M1, world.image, world.now) == MINUTE_MS
-    assert turn_ms(ELSEWHERE, world.image, world.now) == MINUTE_MS
+    assert turn(world).not_before_ms == MINUTE_MS
+    assert turn(world, ELSEWHERE).not_before_ms == MINUTE_MS
 
 
-# --- the history that plan() makes of it ---
+def test_each_gap_has_its_jitter_within_the_bounds_and_every_gateway_its_own() -> None:
+    terms = Pacing(gap_ms=2_000, jitter_percent=50)
+    one = [gap_after_ms(terms, GatewayId("gw-1"), close) for close in range(400)]
+    other = [gap_after_ms(terms, GatewayId("gw-2"), close) for close in range(400)]
+    assert min(one) >= 1_000
+    assert max(one) <= 3_000
+    assert 1_900 < sum(one) / len(one) < 2_100
+    assert len(set(one)) > 300
+    assert one != other
+    assert one == [gap_after_ms(terms, GatewayId("gw-1"), close) for close in range(400)]
+    assert gap_after_ms(Pacing(gap_ms=2_000, jitter_percent=0), GatewayId("gw-1"), 7) == 2_000
 
 
-class Town:
-    """Dark paid meters whose commands end well after a while; virtual time jumps to what is due."""
-
-    def __init__(self, meters: list[Meter], pacing: Pacing, takes_ms: int) -> None:
-        self.world = dark_and_paid(*meters, pacing=pacing)
-        self.takes_ms = takes_ms
-        self.dark = {one.serial for one in meters}
-        self.decided: list[tuple[int, CloseIntended]] = []
-
-    def comes_back(self) -> None:
-        """Until every meter is closed; never more ticks than a close can need."""
-        world = self.world
-        ends: list[tuple[int, str]] = []
-        for _ in range(6 * len(self.dark) + 6):
-            for serial in sorted(self.dark):
-                world.reads(serial, SupplyState.DISCONNECTED)
-            planned = world.plans()
-            self.decided += [(world.now.mono_ms, body) for body in planned.bodies]
-            ends += [
-                (world.now.mono_ms + self.takes_ms, command.meter.serial)
-                for command in planned.commands
-            ]
-            due = [at for at, _ in ends]
-            if planned.deadline_ms is not None:
-                due.append(planned.deadline_ms)
-            if not due:
-                return
-            assert min(due) > world.now.mono_ms or self.takes_ms == 0
-            world.wait(min(due) - world.now.mono_ms)
-            ends = self._end_what_is_due(ends)
-
-    def _end_what_is_due(self, ends: list[tuple[int, str]]) -> list[tuple[int, str]]:
-        over = {serial for at, serial in ends if at <= self.world.now.mono_ms}
-        for command in [c for c in self.world.commands if c.meter.serial in over]:
-            self.world.commands.remove(command)
-            self.world.ends(command, state=SupplyState.CONNECTED)
-            self.dark.remove(command.meter.serial)
-        return [(at, serial) for at, serial in ends if serial not in over]
+def test_while_a_close_is_under_way_nobody_else_on_its_dt_begins() -> None:
+    world = dark_and_paid(M1, NEIGHBOUR, ELSEWHERE, pacing=PACING)
+    world.plans()
+    world.wait(PACING.quiet_ms // 2)
+    world.reads("M2", SupplyState.DISCONNECTED)
+    held = turn(world, NEIGHBOUR)
+    assert held.brake is Brake.UNDER_WAY
+    assert held.not_before_ms > world.now.mono_ms
+    world.ends(world.commands[0])
+    assert turn(world, NEIGHBOUR).not_before_ms <= world.now.mono_ms
 
 
-def town_of(dts: list[int], pacing: Pacing, takes_ms: int) -> Town:
-    meters = [meter(at, dt=f"T{dt}") for at, dt in enumerate(dts, start=1)]
-    town = Town(meters, pacing, takes_ms)
-    town.comes_back()
-    return town
+def test_what_was_never_sent_loads_nobody() -> None:
+    world = dark_and_paid(M1, NEIGHBOUR, pacing=PACING)
+    (command,) = world.plans().commands
+    world.ends(command, Outcome.REFUSED, verdict="WRONG_METER", writes=0)
+    assert turn(world, NEIGHBOUR).brake is None
 
 
-pacings = st.builds(
-    Pacing,
-    first_alone_ms=st.integers(0, 20_000),
-    gap_ms=st.integers(0, 5_000),
-    minute_max=st.integers(1, 6),
-    quiet_ms=st.integers(0, 900_000),
+BRAKES: list[tuple[str, Pacing, Brake]] = [
+    ("the DT", msgspec.structs.replace(PACING, dt_minute_max=2), Brake.DT_CEILING),
+    ("the feeder", msgspec.structs.replace(PACING, feeder_minute_max=2), Brake.FEEDER_CEILING),
+    ("the gateway", msgspec.structs.replace(PACING, minute_max=2), Brake.GATEWAY_CEILING),
+]
+
+
+@pytest.mark.parametrize(
+    ("pacing", "brake"),
+    [(pacing, brake) for _, pacing, brake in BRAKES],
+    ids=[f"a ceiling of {whose} holds who belongs to it" for whose, *_ in BRAKES],
 )
-
-
-@settings(max_examples=40)
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=16), pacings, st.integers(0, 4_000))
-def test_a_returning_feeder_is_loaded_as_the_site_document_says(
-    dts: list[int], pacing: Pacing, takes_ms: int
-) -> None:
-    town = town_of(dts, pacing, takes_ms)
-    assert sorted(body.meter for _, body in town.decided) == sorted(
-        one.serial for one in town.world.image.roster.values()
-    ), "every paid home comes back, and is decided once"
-    times = [at for at, _ in town.decided]
-    for at in times:
-        assert sum(at - MINUTE_MS < other <= at for other in times) <= pacing.minute_max
-    by_dt: dict[str, list[int]] = defaultdict(list)
-    for at, body in town.decided:
-        by_dt[body.dt].append(at)
-    for on_dt in by_dt.values():
-        observed = True
-        for before, after in pairwise(on_dt):
-            assert after - before >= (pacing.first_alone_ms if observed else pacing.gap_ms)
-            observed = after - before >= pacing.quiet_ms
-
-
-@settings(max_examples=20)
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=12), pacings)
-def test_equal_towns_come_back_in_equal_bytes(dts: list[int], pacing: Pacing) -> None:
-    one, other = town_of(dts, pacing, 700), town_of(dts, pacing, 700)
-    assert one.world.written() == other.world.written()
-    assert msgspec.json.encode(one.world.image.kept) == msgspec.json.encode(other.world.image.kept)
-
-
-def test_with_the_default_pace_a_dt_of_forty_homes_is_back_within_the_promise() -> None:
-    town = town_of([1] * 40, Pacing(), takes_ms=1_500)
-    begun = 5 * HOUR_MS
-    assert [at - begun for at, _ in town.decided[:4]] == [0, 5_000, 7_000, 9_000]
-    assert town.world.now.mono_ms - begun < 20 * MINUTE_MS
+def test_a_ceiling(pacing: Pacing, brake: Brake) -> None:
+    far = meter(5, dt="T5")
+    transformers = (
+        Transformer(id="T1"),
+        Transformer(id="T9"),
+        Transformer(id="T5", feeder="feeder-2"),
+    )
+    world = World(M1, NEIGHBOUR, ELSEWHERE, far, pacing=pacing, transformers=transformers)
+    for one in (M1, ELSEWHERE, far):
+        world.reads(one.serial, SupplyState.DISCONNECTED)
+        world.pays(int(one.account[1:]))
+    for _ in range(2):
+        world.closed_before(NEIGHBOUR)
+        world.wait(6_000)
+    held = {one.dt for one in (M1, ELSEWHERE, far) if turn(world, one).brake is brake}
+    whose = {
+        Brake.DT_CEILING: {"T1"},
+        Brake.FEEDER_CEILING: {"T1", "T9"},
+        Brake.GATEWAY_CEILING: {"T1", "T9", "T5"},
+    }
+    assert held == whose[brake]
+    for one in (M1, ELSEWHERE, far):
+        if one.dt in held:
+            assert turn(world, one).not_before_ms == world.now.mono_ms - 12_000 + MINUTE_MS
 
 
 def test_the_queue_is_judged_with_those_before_it_decided() -> None:
     world = dark_and_paid(M1, NEIGHBOUR, ELSEWHERE)
     planned = world.plans()
     assert [command.meter for command in planned.commands] == [M1, ELSEWHERE]
-    assert world.rules(NEIGHBOUR).verdict is Verdict.PACED
-    assert planned.deadline_ms == world.now.mono_ms + Pacing().first_alone_ms
+    ruling = world.rules(NEIGHBOUR)
+    assert (ruling.verdict, ruling.brake) == (Verdict.PACED, Brake.UNDER_WAY)

@@ -3,22 +3,16 @@
 import msgspec
 import pytest
 
-from gateway.core.fact import CloseEnded, CloseIntended, Outcome, TagKind
+from gateway.core.fact import Outcome, TagKind
 from gateway.core.kept import Instant
 from gateway.core.model import Now, SupplyState
-from gateway.core.plan import Plan, age_ms, plan, waited_ms
+from gateway.core.plan import Plan, plan
+from gateway.core.queue import age_ms, in_turn, waited_ms
 from gateway.core.reconnection import Verdict
-from tests.core.world import (
-    HOUR_MS,
-    LEDGER_MS,
-    M1,
-    M2,
-    MINUTE_MS,
-    World,
-    dark_and_paid,
-    entry,
-    meter,
-)
+from gateway.core.records import CloseEnded, CloseIntended
+from tests.core.papers import HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, entry, meter
+from tests.core.told import begins, ends
+from tests.core.world import World, dark_and_paid
 
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
 ELSEWHERE = meter(3, dt="T3")
@@ -42,7 +36,7 @@ def test_a_close_is_begun_with_its_signed_reason_beside_it() -> None:
     assert (body.standing_n, body.standing_digest) == (LEDGER_MS + 100, word.digest)
     assert body.received_ms == received_ms
     (command,) = planned.commands
-    assert (command.close, command.meter, command.resumed) == (1, M1, False)
+    assert (command.number, command.meter, command.resumed) == (1, M1, False)
     assert command.writes_max == 2
     assert planned.deadline_ms is None
 
@@ -99,11 +93,22 @@ def test_who_waits_longest_since_his_payment_comes_first() -> None:
     world = World(M1, M2, ELSEWHERE)
     for one in (M1, M2, ELSEWHERE):
         world.reads(one.serial, OPEN)
-    for number in (2, 3, 1):
-        world.pays(number)
+    for number, paid_at in ((1, 13 * HOUR_MS), (3, 14 * HOUR_MS), (2, 12 * HOUR_MS + 1)):
+        world.pays(number, paid_at)  # it is dark since hour 12 of the ledger
         world.wait(1_000)
+    assert [one.serial for one in in_turn(world.image)] == ["M2", "M1", "M3"]
     planned = plan(world.image, world.now)
-    assert [body.meter for body in planned.bodies] == ["M2", "M3"]
+    assert [body.meter for body in planned.bodies] == ["M2", "M3"], "each on its transformer"
+
+
+def test_who_paid_early_and_went_dark_late_has_not_waited_longest() -> None:
+    world = World(M1, M2)
+    world.pays(1, 100)
+    world.pays(2, 12 * HOUR_MS + 1)
+    world.reads("M2", OPEN)
+    world.wait(MINUTE_MS)
+    world.reads("M1", OPEN)
+    assert [one.serial for one in in_turn(world.image)] == ["M2", "M1"]
 
 
 def test_of_two_who_wait_equally_long_the_serial_number_decides() -> None:
@@ -113,12 +118,33 @@ def test_of_two_who_wait_equally_long_the_serial_number_decides() -> None:
 
 def test_a_permitted_close_waits_for_its_turn_and_the_plan_says_when_to_look() -> None:
     world = dark_and_paid(M1, M2)
-    first = world.plans()
-    assert first.deadline_ms == world.now.mono_ms + 5_000
-    world.wait(4_999)
-    assert plan(world.image, world.now) == Plan(deadline_ms=first.deadline_ms)
+    first = begins(world)
+    assert plan(world.image, world.now) == Plan(), "the end of the first will be told"
+    world.wait(2_000)
+    ends(world, first)
+    written_ms = world.now.mono_ms - 400
+    assert plan(world.image, world.now) == Plan(deadline_ms=written_ms + 5_000)
+    world.wait(4_599)
+    assert plan(world.image, world.now) == Plan(deadline_ms=written_ms + 5_000)
     world.wait(1)
     assert intended(world.plans()).meter == "M2"
+
+
+def test_who_is_tried_again_later_keeps_nobody_behind_him_waiting() -> None:
+    world = dark_and_paid(M1, M2)
+    ends(world, begins(world), Outcome.FAILED, reads=OPEN)
+    world.wait(5_000)
+    planned = world.plans()
+    assert intended(planned).meter == "M2", "M1 has its setback and M2 its turn"
+    assert planned.deadline_ms == world.now.mono_ms + 10_000
+
+
+def test_who_is_under_way_keeps_those_behind_him_waiting_however_long_it_takes() -> None:
+    world = dark_and_paid(M1, M2)
+    world.plans()
+    world.wait(HOUR_MS)
+    world.reads("M2", OPEN)
+    assert plan(world.image, world.now) == Plan()
 
 
 def test_of_several_turns_the_next_one_is_looked_at() -> None:
@@ -138,7 +164,7 @@ def test_an_open_close_is_taken_up_again_by_reading_only(restarts: int) -> None:
     body = intended(planned)
     assert (body.close, body.attempt, body.received_ms) == (decided.close, 1 + restarts, None)
     (command,) = planned.commands
-    assert (command.close, command.resumed, command.writes_max) == (1, True, 0)
+    assert (command.number, command.resumed, command.writes_max) == (1, True, 0)
 
 
 def test_taken_up_again_it_was_decided_when_it_first_was() -> None:
@@ -160,19 +186,23 @@ def test_an_open_close_of_a_meter_that_left_the_roster_is_given_up() -> None:
     assert isinstance(body, CloseEnded)
     assert (body.close, body.outcome) == (1, Outcome.UNKNOWN)
     assert body.verdict == Verdict.NOT_ON_ROSTER
-    assert (body.writes, body.forced, body.decided_ms) == (0, False, 0), "nothing is claimed"
+    assert (body.writes, body.forced, body.written_ms) == (0, False, None), "nothing is claimed"
     assert not world.image.kept.closings
 
 
-def test_an_open_close_of_a_meter_that_is_a_strangers_now_is_given_up() -> None:
+def test_an_open_close_of_a_meter_that_is_a_strangers_now_is_read_as_what_it_was() -> None:
     world = dark_and_paid(M1)
     world.plans()
-    world.site(msgspec.structs.replace(M1, account="A7"))
+    stranger = msgspec.structs.replace(M1, account="A7")
+    world.site(stranger)
     world.restarts()
-    (body,) = world.plans().bodies
-    assert isinstance(body, CloseEnded)
-    assert body.account == "A1"
-    assert (body.outcome, body.verdict) == (Outcome.UNKNOWN, Verdict.NOT_PAID)
+    planned = world.plans()
+    body = intended(planned)
+    assert (body.close, body.account, body.attempt) == (1, "A1", 2), "for whom it was begun"
+    (command,) = planned.commands
+    assert (command.meter, command.resumed, command.writes_max) == (stranger, True, 0)
+    assert world.ends(command, Outcome.FAILED, state=OPEN, writes=0)
+    assert world.plans().commands == (), "the stranger has not paid"
 
 
 def test_after_a_close_ended_without_success_it_is_tried_again_later() -> None:

@@ -2,10 +2,13 @@
 
 import pytest
 
-from gateway.core.fact import Outcome, Road, Started
+from gateway.core.fact import Outcome, Road
 from gateway.core.kept import Restored
-from gateway.core.model import Limits
 from gateway.core.promise import Journeys, Paper, Reason, summary_of
+from gateway.core.records import Started
+from gateway.core.terms import Limits
+from tests.core.papers import HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, entry
+from tests.core.silence import cut_world, silent_long_enough
 from tests.core.told import (
     ARMED,
     CLOSED,
@@ -18,7 +21,7 @@ from tests.core.told import (
     told,
     wall,
 )
-from tests.core.world import HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, World, dark_and_paid, entry
+from tests.core.world import World, dark_and_paid
 
 LIMITS = Limits()
 
@@ -64,6 +67,25 @@ def test_a_list_is_a_signed_reason_too_and_its_entry_says_when_was_paid() -> Non
     assert (one.reason.paper, one.paid_at) == (Paper.LIST, LEDGER_MS + 900)
     assert one.waited_ms == 2_900
     assert "ListInstalled" in kinds(world, one)
+
+
+def test_grace_is_the_reason_where_nobody_has_paid_and_no_promise_is_measured_by_it() -> None:
+    world = cut_world(M1)
+    silent_long_enough(world)
+    assert world.image.kept.site_digest is not None
+    comes_back(world)
+    one = journey(world)
+    assert one.reason == Reason(digest=world.image.kept.site_digest, paper=Paper.GRACE)
+    assert (one.paid_at, one.received, one.waited_ms, one.since_payment_ms) == (None,) * 4
+    assert one.kept_within(0) is None
+    assert world.image.kept.restored == Restored(total=1)
+    summary = summary_of([one], LIMITS, lambda _: "today")
+    assert (summary.total.restored, summary.total.within_promise, summary.total.late) == (1, 0, 0)
+
+
+def test_an_opening_by_order_ends_no_journey_and_begins_none() -> None:
+    world = cut_world(M1)
+    assert told(world) == Journeys(ended=(), under_way=())
 
 
 def test_who_was_listed_long_before_he_was_cut_waits_since_he_was_cut() -> None:

@@ -4,13 +4,16 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from gateway.core.fact import CloseIntended, Outcome, TagKind
+from gateway.core.fact import Outcome, TagKind
 from gateway.core.journeys import journeys_of
 from gateway.core.kept import Instant, Restored
-from gateway.core.model import Account, Limits, Serial
+from gateway.core.model import Account, Serial
 from gateway.core.promise import Count, Journey, summary_of
+from gateway.core.records import CloseIntended
 from gateway.core.status import status_of
+from gateway.core.terms import Limits
 from tests.core.histories import Rosters, Step, histories, new_world, take
+from tests.core.papers import HOUR_MS, M1, M2, NOON_MS, entry
 from tests.core.told import (
     OPEN,
     begins,
@@ -21,15 +24,7 @@ from tests.core.told import (
     records,
     told,
 )
-from tests.core.world import (
-    HOUR_MS,
-    M1,
-    M2,
-    NOON_MS,
-    World,
-    dark_and_paid,
-    entry,
-)
+from tests.core.world import World, dark_and_paid
 
 LIMITS = Limits()
 

@@ -12,8 +12,9 @@ from gateway.core.model import (
     SupplyState,
 )
 from gateway.core.reconnection import WIRE_GUARDS, Verdict
+from tests.core.papers import M1, M2, meter
 from tests.core.test_reconnection import AGAINST, ARMED, CLOSED, OPEN, UNKNOWN, Step
-from tests.core.world import M1, M2, dark_and_paid, meter
+from tests.core.world import dark_and_paid
 
 
 def reading(

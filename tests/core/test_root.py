@@ -32,6 +32,7 @@ def with_key(**changes: object) -> bytes:
 
 
 STRANGER = key("root-9", Role.ROOT)
+TWIN = msgspec.structs.replace(KEYS.orders[0].public(), kid="order-9")
 FALSE_ROOT = SigningKey("root-1", Algorithm.ED25519, (Role.ROOT,), bytes(32))
 ROOTS_REFUSED = [
     ("too long", Flaw.TOO_LONG, b"[" + b" " * 262_144),
@@ -39,6 +40,7 @@ ROOTS_REFUSED = [
     ("no payload", Flaw.MALFORMED_ENVELOPE, b"a..c"),
     ("no key at all", Flaw.MALFORMED_PAYLOAD, envelope(HEADER, b'{"seq":1}', KEYS.site)),
     ("two keys of one name", Flaw.MALFORMED_PAYLOAD, changed_root(keys=ROOT.keys + ROOT.keys[:1])),
+    ("one key of two names", Flaw.MALFORMED_PAYLOAD, changed_root(keys=(*ROOT.keys, TWIN))),
     ("a role that nobody knows", Flaw.MALFORMED_PAYLOAD, changed_root(thresholds={"king": 1})),
     ("a threshold of none", Flaw.MALFORMED_PAYLOAD, changed_root(thresholds={"list": 0})),
     ("an Ed25519 key of 31 bytes", Flaw.MALFORMED_PAYLOAD, with_key(public="A" * 42)),

@@ -139,9 +139,11 @@ REFUSED = [
     ("a shared-secret algorithm", Flaw.WRONG_ALGORITHM, with_header(alg="HS256")),
     ("Ed25519 for an ES256 key", Flaw.WRONG_ALGORITHM, with_header(kid="receipt-2")),
     # J4: the type
-    ("a type that nobody knows", Flaw.WRONG_TYPE, with_header(typ="fg-order+jws")),
+    ("a type that nobody knows", Flaw.WRONG_TYPE, with_header(typ="fg-wish+jws")),
     ("a type that this door does not take", Flaw.WRONG_TYPE, with_header(typ="fg-list+jws")),
+    ("an order at this door", Flaw.WRONG_TYPE, with_header(typ="fg-order+jws")),
     ("the key of another role", Flaw.ROLE_NOT_ALLOWED, with_header(kid="list-1")),
+    ("a key that orders", Flaw.ROLE_NOT_ALLOWED, with_header(kid="order-1")),
     # J5: the signature
     ("another payload", Flaw.BAD_SIGNATURE, HEAD + b"." + BODY[:-4] + b"AAAA." + SIGNATURE),
     ("a signature that is too short", Flaw.BAD_SIGNATURE, HEAD + b"." + BODY + b".AAAA"),

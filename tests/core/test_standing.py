@@ -18,7 +18,8 @@ from gateway.core.standing import (
     standing_of,
     word_in_force,
 )
-from tests.core.world import LEDGER_MS, M1, M2, World, allow_list, entry, meter, receipt
+from tests.core.papers import LEDGER_MS, M1, M2, allow_list, entry, meter, receipt
+from tests.core.world import World
 
 PAID, CUT, NONE = Standing.PAID, Standing.CUT, Standing.NONE
 A, B = Digest("a" * 64), Digest("b" * 64)
@@ -48,7 +49,8 @@ STANDS: list[tuple[str, ListInForce | None, Word | None, Standing, int | None]] 
     ("a receipt older than its entry", in_force(100, 40), word(PAID, 39), PAID, 40),
     ("a cut newer than its entry", in_force(100, 40), word(CUT, 41), CUT, 41),
     ("a cut older than its entry", in_force(100, 40), word(CUT, 39), PAID, 40),
-    ("a cut, and a list that omits it", in_force(100), word(CUT, 50), CUT, 50),
+    ("a cut newer than the list that omits it", in_force(100), word(CUT, 101), CUT, 101),
+    ("a cut older than the list that omits it", in_force(100), word(CUT, 50), CUT, 100),
 ]
 
 
@@ -112,6 +114,38 @@ def test_of_single_words_the_highest_n_stands_in_whatever_order(
     assert (stands.n - LEDGER_MS, stands.standing) == max(
         (n, standing) for standing, n in said[:heard]
     )
+
+
+def heard(documents: list[Word | AllowList]) -> tuple[bool, int] | None:
+    """Whether A1 stands as paid, and as of when, after these have come in this order."""
+    lists: ListInForce | None = None
+    words: dict[str, Word] = {}
+    for document in documents:
+        if isinstance(document, Word):
+            if compare(document, word_in_force("A1", lists, words)) is Newness.NEWER:
+                words["A1"] = document
+        elif lists is None or document.as_of > lists.as_of:
+            lists = in_force_from(document, B, "list-1", before=lists, wall_low_ms=0)
+    stands = word_in_force("A1", lists, words)
+    return stands and (stands.standing is PAID, stands.n - LEDGER_MS)
+
+
+@given(st.lists(st.sampled_from(["pays", "is cut", "list"]), min_size=1, max_size=8), st.data())
+def test_nobody_who_was_cut_is_paid_or_unpaid_by_the_order_of_the_papers(
+    events: list[str], data: st.DataObject
+) -> None:
+    documents: list[Word | AllowList] = []
+    paid: int | None = None
+    for n, event in enumerate(events, start=1):
+        if event == "list":
+            documents.append(allow_list(n, n, *([] if paid is None else [entry(1, paid)])))
+            continue
+        paid = n if event == "pays" else None
+        documents.append(word(CUT if paid is None else PAID, n))
+    shuffled = heard(data.draw(st.permutations(documents)))
+    assert shuffled == heard(documents)
+    assert shuffled is not None
+    assert shuffled[0] is (paid is not None)
 
 
 # --- random ledgers: what the utility says over time, and how it reaches the feeder ---
@@ -197,7 +231,7 @@ def test_a_document_that_comes_again_changes_nothing(ledger: Ledger, data: st.Da
     before = world.image.kept
     for document in data.draw(st.permutations(ledger.documents)):
         world.gets(document)
-    for part in ("site", "list_in_force", "words", "proofs", "close_count"):
+    for part in ("site", "list_in_force", "words", "proofs", "moves"):
         assert getattr(world.image.kept, part) == getattr(before, part)
 
 

@@ -5,36 +5,28 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from gateway.core.fact import (
-    BrokerSeen,
-    BusSeen,
-    HeadEndSeen,
-    Observation,
-    Outcome,
-    TagKind,
-    Why,
-)
+from gateway.core.fact import BrokerSeen, BusSeen, HeadEndSeen, Observation, Outcome, TagKind, Why
 from gateway.core.image import observe
 from gateway.core.kept import Instant
-from gateway.core.model import BusId, Limits, Serial, SupplyState
+from gateway.core.model import Account, Brake, BusId, DtId, Serial, SupplyState
 from gateway.core.reconnection import Verdict
+from gateway.core.records import GraceGranted, PacingStopped
 from gateway.core.standing import Standing
-from gateway.core.status import IN_PROGRESS, Alarm, MeterStatus, Status, notable, status_of
-from tests.core.world import (
-    FAR_MS,
-    LEDGER_MS,
-    M1,
-    M2,
-    MINUTE_MS,
-    NOON_MS,
-    World,
-    dark_and_paid,
-    entry,
-    meter,
+from gateway.core.status import (
+    IN_PROGRESS,
+    Alarm,
+    HeadEndStatus,
+    MeterStatus,
+    Status,
+    notable,
+    status_of,
 )
+from gateway.core.terms import Disconnection, Limits
+from tests.core.papers import FAR_MS, HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter
+from tests.core.world import World, dark_and_paid
 
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
-BUS = BusId("bus-1")
+BUS, T1 = BusId("bus-1"), DtId("T1")
 
 
 def status(world: World) -> Status:
@@ -51,10 +43,14 @@ def dark(world: World) -> dict[str, MeterStatus]:
 
 
 def test_a_gateway_that_knows_nothing_says_so() -> None:
-    said = status(World())
+    world = World()
+    world.trusts_no_clock()
+    said = status(world)
     assert (said.gateway, said.boot, said.online) == ("gw-1", "boot-1", True)
     assert (said.site_seq, said.list, said.meters, said.dark) == (None, None, 0, ())
     assert (said.broker, said.head_end, said.buses) == (None, None, ())
+    assert (said.order_seq, said.tasks, said.stops, said.graces) == (0, 0, (), ())
+    assert (said.waiting, said.foretold_finish_ms) == (0, None)
     assert said.alarms == (Alarm.NO_SITE, Alarm.NO_LIST)
     assert not said.clock_trusted
 
@@ -149,12 +145,17 @@ def test_the_head_end_and_the_broker_are_two_things() -> None:
     world = World(M1)
     sees(world, BrokerSeen(connected=True, protocol="5"))
     assert status(world).head_end is None
-    sees(world, HeadEndSeen(online=False))
+    world.hears()
+    world.plans()
     world.wait(MINUTE_MS)
+    assert status(world).head_end == HeadEndStatus(online=True, since_ms=MINUTE_MS)
+    world.hears()
+    world.hears(online=False)
+    world.plans()
+    world.wait(2 * MINUTE_MS)
     said = status(world)
     assert said.broker == BrokerSeen(connected=True, protocol="5")
-    assert said.head_end is not None
-    assert (said.head_end.online, said.head_end.since_ms) == (False, MINUTE_MS)
+    assert said.head_end == HeadEndStatus(online=False, since_ms=2 * MINUTE_MS)
 
 
 def test_the_buses_stand_in_the_order_of_their_names() -> None:
@@ -166,7 +167,6 @@ def test_the_buses_stand_in_the_order_of_their_names() -> None:
 
 def test_a_trusted_clock_is_said_to_be_so() -> None:
     world = World()
-    world.now = msgspec.structs.replace(world.now, wall_high_ms=NOON_MS + 1)
     assert status(world).clock_trusted
 
 
@@ -230,6 +230,37 @@ def a_close_ended_with_nothing_behind_it(world: World) -> None:
     world.reads("M1", CLOSED)
 
 
+def a_transformer_is_stopped(world: World) -> None:
+    world.record(PacingStopped(dt=T1, brake=Brake.FAILURES, detail="M1"))
+
+
+def a_transformer_was_stopped_and_goes_on(world: World) -> None:
+    a_transformer_is_stopped(world)
+    world.resumes()
+
+
+def a_grace_is_given(world: World) -> None:
+    account, serial = Account("A2"), Serial("M2")
+    world.record(GraceGranted(account=account, meter=serial, n=0, hours=4, silent_ms=0))
+
+
+def a_grace_ends(world: World) -> None:
+    a_grace_is_given(world)
+    world.wait(4 * HOUR_MS)
+
+
+def a_grace_is_almost_over(world: World) -> None:
+    a_grace_is_given(world)
+    world.wait(4 * HOUR_MS - 1)
+
+
+def a_grace_ends_for_who_has_been_cut_anew(world: World) -> None:
+    a_grace_ends(world)
+    world.hears()
+    world.reads("M2", CLOSED)
+    assert world.ordered(cut(2, n=2_000)) == "ACCEPTED"
+
+
 ALARMS: list[tuple[str, Callable[[World], None], set[Alarm]]] = [
     ("all is well", all_is_well, set()),
     ("the list goes stale", list_goes_stale, {Alarm.LIST_STALE}),
@@ -242,6 +273,12 @@ ALARMS: list[tuple[str, Callable[[World], None], set[Alarm]]] = [
         a_close_ended_with_nothing_behind_it,
         {Alarm.CLOSED_WITHOUT_SUPPLY},
     ),
+    ("a transformer is stopped", a_transformer_is_stopped, {Alarm.PACING_STOPPED}),
+    ("a transformer was stopped and goes on", a_transformer_was_stopped_and_goes_on, set()),
+    ("a grace is given", a_grace_is_given, set()),
+    ("a grace is almost over", a_grace_is_almost_over, set()),
+    ("a grace ends", a_grace_ends, {Alarm.GRACE_OVER}),
+    ("a grace ends, and a new cut stands", a_grace_ends_for_who_has_been_cut_anew, set()),
     ("a close failed and the next did not", a_close_failed_and_the_next_did_not, set()),
     # Once the alarm stood until the next close of that meter, which might never be needed.
     (
@@ -256,7 +293,7 @@ ALARMS: list[tuple[str, Callable[[World], None], set[Alarm]]] = [
     ("happens", "alarms"), [row[1:] for row in ALARMS], ids=[row[0] for row in ALARMS]
 )
 def test_the_alarms(happens: Callable[[World], None], alarms: set[Alarm]) -> None:
-    world = World(M1)
+    world = World(M1, M2, disconnection=Disconnection(protected=()))
     world.lists(500, entry(1, 400))
     world.reads("M1", CLOSED)
     sees(world, BusSeen(bus=BUS, open=True))
@@ -307,6 +344,8 @@ NOTABLE: list[tuple[str, Callable[[World], None], bool]] = [
     ("the broker goes", broker_goes, True),
     ("the head end comes", head_end_comes, True),
     ("the head end acknowledges", head_end_acknowledges, True),
+    ("a transformer is stopped", a_transformer_is_stopped, True),
+    ("a grace is given", a_grace_is_given, True),
 ]
 
 

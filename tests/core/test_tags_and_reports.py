@@ -5,22 +5,24 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from gateway.core.admission import admit_close_report, admit_reading, admit_tag
 from gateway.core.fact import (
-    Body,
-    CloseEnded,
-    CloseReport,
     MeterSeen,
+    Move,
+    Origin,
     Outcome,
-    SupplyChanged,
+    SwitchReport,
     TagClaim,
     TagKind,
-    TagPlaced,
-    TagRemoved,
     Why,
 )
-from gateway.core.model import Account, DtId, Reading, Serial, SupplyState
-from tests.core.world import M1, M2, World, dark_and_paid, meter
+from gateway.core.image import with_kept
+from gateway.core.model import Account, Cause, DtId, Reading, Serial, SupplyState
+from gateway.core.orders import ReleaseForce
+from gateway.core.records import Body, CloseEnded, SupplyChanged, TagPlaced, TagRemoved, TaskEnded
+from gateway.core.reports import admit_reading, admit_report
+from gateway.core.requests import admit_tag
+from tests.core.papers import M1, M2, cut, entry, meter
+from tests.core.world import World, dark_and_paid
 
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
 Given = Callable[[World], object]
@@ -93,19 +95,27 @@ def test_a_tag_comes(given: Given, claim: TagClaim, word: str) -> None:
     assert admission.answer.word == word
     assert admission.answer.accepted is (word in {"ACCEPTED", "DUPLICATE"})
     kind = TagPlaced if claim.place else TagRemoved
-    expected: Body | None = None
+    expected: tuple[Body, ...] = ()
     if word == "ACCEPTED":
-        expected = kind(kind=claim.kind, target=claim.target, by=claim.by, reason=claim.reason)
-    assert admission.body == expected
+        body = kind(
+            kind=claim.kind,
+            target=claim.target,
+            by=claim.by,
+            reason=claim.reason,
+            origin=Origin.TECHNICIAN,
+        )
+        expected = (body,)
+    assert admission.bodies == expected
 
 
 # --- what the bus reports ---
 
 
-def report(world: World, **changes: object) -> CloseReport:
+def report(world: World, **changes: object) -> SwitchReport:
     (command,) = world.commands
-    whole = CloseReport(
-        close=command.close,
+    whole = SwitchReport(
+        number=command.number,
+        move=Move.CLOSE,
         serial=Serial("M1"),
         outcome=Outcome.CLOSED_VERIFIED,
         writes=1,
@@ -127,9 +137,8 @@ def closing() -> World:
 
 def test_the_record_of_an_outcome_says_what_was_measured() -> None:
     world = closing()
-    decided_ms = world.now.mono_ms
     world.wait(800)
-    body = admit_close_report(report(world), world.image, world.now)
+    body = admit_report(report(world), world.image)
     assert body == CloseEnded(
         close=1,
         account=Account("A1"),
@@ -140,7 +149,6 @@ def test_the_record_of_an_outcome_says_what_was_measured() -> None:
         why=Why.NONE,
         writes=1,
         forced=True,
-        decided_ms=decided_ms,
         written_ms=7,
         verified_ms=9,
         state=CLOSED,
@@ -153,7 +161,7 @@ def test_the_record_of_an_outcome_says_what_was_measured() -> None:
 def test_an_outcome_without_a_reading_claims_no_state() -> None:
     world = closing()
     unknown = report(world, outcome=Outcome.UNKNOWN, why=Why.NO_ANSWER, reading=None)
-    body = admit_close_report(unknown, world.image, world.now)
+    body = admit_report(unknown, world.image)
     assert isinstance(body, CloseEnded)
     assert (body.outcome, body.why, body.state) == (
         Outcome.UNKNOWN,
@@ -163,28 +171,93 @@ def test_an_outcome_without_a_reading_claims_no_state() -> None:
     assert (body.load_mv, body.supply_mv, body.current_ma) == (None, None, None)
 
 
-def test_a_close_decided_on_an_earlier_boot_has_no_instant_on_this_ones_clock() -> None:
-    world = closing()
-    world.reboots()
-    world.plans()
-    body = admit_close_report(report(world), world.image, world.now)
-    assert isinstance(body, CloseEnded)
-    assert body.decided_ms == 0
-
-
 @pytest.mark.parametrize(
-    "changes", [{"close": 2}, {"serial": Serial("M2")}], ids=["another close", "another meter"]
+    "changes",
+    [{"number": 2}, {"serial": Serial("M2")}, {"move": Move.OPEN}, {"move": Move.RELEASE}],
+    ids=["another close", "another meter", "an opening", "a release"],
 )
 def test_a_report_of_what_is_not_under_way_is_no_news(changes: dict[str, object]) -> None:
     world = closing()
-    assert admit_close_report(report(world, **changes), world.image, world.now) is None
+    assert admit_report(report(world, **changes), world.image) is None
+
+
+def opening(move: Move = Move.OPEN) -> World:
+    """M1 has supply, and an order's opening (or release) of it is commanded."""
+    world = World(M1)
+    world.lists(50, entry(1, 10))
+    world.hears()
+    world.reads("M1", CLOSED)
+    if move is Move.OPEN:
+        assert world.ordered(cut(1)) == "ACCEPTED"
+    else:
+        world.image = with_kept(world.image, forced=("M1",))
+        assert world.ordered(ReleaseForce(meters=("M1",))) == "ACCEPTED"
+    world.plans()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("move", "outcome"),
+    [(Move.OPEN, Outcome.OPENED_VERIFIED), (Move.RELEASE, Outcome.RELEASED)],
+)
+def test_the_record_of_what_an_order_did_names_the_order(move: Move, outcome: Outcome) -> None:
+    world = opening(move)
+    found = Reading(state=OPEN, mono_ms=9, supply_mv=231_000, load_mv=0, current_ma=0)
+    body = admit_report(
+        report(world, move=move, outcome=outcome, reading=found, forced=False), world.image
+    )
+    assert body == TaskEnded(
+        number=1,
+        move=move,
+        order="order-1",
+        account=Account("A1"),
+        meter=Serial("M1"),
+        dt=DtId("T1"),
+        outcome=outcome,
+        verdict="",
+        why=Why.NONE,
+        writes=1,
+        forced=False,
+        written_ms=7,
+        verified_ms=9,
+        state=OPEN,
+        load_mv=0,
+        supply_mv=231_000,
+        current_ma=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"number": 2}, {"serial": Serial("M2")}, {"move": Move.CLOSE}],
+    ids=["another command", "another meter", "a close"],
+)
+def test_a_report_of_no_order_s_command_is_no_news(changes: dict[str, object]) -> None:
+    world = opening()
+    given = report(world, **{"move": Move.OPEN, **changes})
+    assert admit_report(given, world.image) is None
+
+
+def test_a_report_on_a_meter_that_left_the_roster_names_no_transformer() -> None:
+    world = closing()
+    world.site(M2)
+    body = admit_report(report(world), world.image)
+    assert isinstance(body, CloseEnded)
+    assert (body.account, body.dt) == ("A1", "")
 
 
 # --- readings ---
 
 
-def read(world: World, state: SupplyState, *, serial: str = "M1", age_ms: int = 0) -> Body | None:
-    reading = Reading(state=state, mono_ms=world.now.mono_ms - age_ms)
+def read(
+    world: World,
+    state: SupplyState,
+    *,
+    serial: str = "M1",
+    age_ms: int = 0,
+    cause: Cause | None = None,
+) -> Body | None:
+    reading = Reading(state=state, mono_ms=world.now.mono_ms - age_ms, cause=cause)
     return admit_reading(MeterSeen(serial=Serial(serial), reading=reading), world.image)
 
 
@@ -200,6 +273,34 @@ def test_a_switch_that_moved_is_a_change() -> None:
     body = read(world, CLOSED)
     assert isinstance(body, SupplyChanged)
     assert (body.before, body.after) == (OPEN, CLOSED)
+
+
+def test_what_the_meter_says_opened_it_is_taken_down_and_nothing_of_what_closed_it() -> None:
+    world = World(M1)
+    world.reads("M1", CLOSED)
+    opened = read(world, OPEN, cause=Cause.PREPAY)
+    assert isinstance(opened, SupplyChanged)
+    assert opened.cause is Cause.PREPAY
+    world.reads("M1", OPEN)
+    closed = read(world, CLOSED, cause=Cause.PREPAY)
+    assert isinstance(closed, SupplyChanged)
+    assert closed.cause is None
+
+
+def test_a_change_says_when_the_state_before_was_read_last() -> None:
+    world = World(M1)
+    world.reads("M1", CLOSED)
+    world.wait(10_000)
+    world.reads("M1", CLOSED)
+    lit_ms = world.now.mono_ms
+    world.wait(10_000)
+    change = read(world, OPEN)
+    assert isinstance(change, SupplyChanged)
+    assert change.before_seen_ms == lit_ms
+    world.restarts()
+    change = read(world, OPEN)
+    assert isinstance(change, SupplyChanged)
+    assert (change.before, change.before_seen_ms) == (CLOSED, None), "not seen by this process"
 
 
 def test_no_change_is_recorded_for_the_same_an_unknown_an_old_or_a_strange_reading() -> None:

@@ -1,18 +1,20 @@
 """What the tests of the promise clock speak with: closes on a world's clock, and their journeys."""
 
-from gateway.core.admission import admit_close_report
-from gateway.core.fact import CloseCommand, CloseReport, Outcome, Record, Why
+from gateway.core.fact import Outcome, SwitchCommand, SwitchReport, Why
 from gateway.core.journeys import journeys_of
 from gateway.core.kept import Instant
 from gateway.core.model import Serial, SupplyState
 from gateway.core.promise import Journey, Journeys
-from tests.core.world import NOON_MS, World
+from gateway.core.records import Record
+from gateway.core.reports import admit_report
+from tests.core.papers import NOON_MS
+from tests.core.world import World
 
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
 ARMED = SupplyState.READY_FOR_RECONNECTION
 
 
-def begins(world: World) -> CloseCommand:
+def begins(world: World) -> SwitchCommand:
     """A close is decided."""
     (command,) = world.plans().commands
     return command
@@ -20,7 +22,7 @@ def begins(world: World) -> CloseCommand:
 
 def ends(
     world: World,
-    command: CloseCommand,
+    command: SwitchCommand,
     outcome: Outcome = Outcome.CLOSED_VERIFIED,
     *,
     reads: SupplyState | None = CLOSED,
@@ -28,8 +30,9 @@ def ends(
 ) -> None:
     """The close ends: written 400 ms ago, read back 100 ms ago, unless it did not get so far."""
     done = outcome in {Outcome.CLOSED_VERIFIED, Outcome.CLOSED_UNVERIFIED}
-    report = CloseReport(
-        close=command.close,
+    report = SwitchReport(
+        number=command.number,
+        move=command.move,
         serial=Serial(command.meter.serial),
         outcome=outcome,
         verdict=verdict,
@@ -38,7 +41,7 @@ def ends(
         written_ms=world.now.mono_ms - 400 if done else None,
         verified_ms=world.now.mono_ms - 100 if done else None,
     )
-    body = admit_close_report(report, world.image, world.now)
+    body = admit_report(report, world.image)
     assert body is not None
     world.record(body)
     if reads is not None:

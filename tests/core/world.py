@@ -7,136 +7,104 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.core.admission import (
-    Admission,
-    admit_close_report,
-    admit_document,
-    admit_reading,
-    admit_refusal,
-    admit_tag,
-)
+from gateway.core.admission import admit_document, admit_refusal
+from gateway.core.admitted import Admission
+from gateway.core.changes import apply
+from gateway.core.disconnection import OpenRuling, OpenVerdict, may_open, may_write_open
 from gateway.core.documents import AllowList, Document, ListEntry, Receipt, Site
 from gateway.core.fact import (
     BadMessage,
-    Body,
-    CloseCommand,
-    CloseEnded,
-    CloseIntended,
-    CloseReport,
+    CauseClaim,
     DocumentClaim,
+    HeadEndSeen,
     MeterSeen,
+    Move,
+    Observation,
+    Origin,
     Outcome,
-    Record,
+    ResumeClaim,
     Road,
+    SwitchCommand,
+    SwitchReport,
     TagClaim,
     TagKind,
     Why,
-    record_of,
-    store,
 )
-from gateway.core.image import Image, apply, observe, restored
-from gateway.core.kept import Instant, Kept
+from gateway.core.image import observe, restored
+from gateway.core.kept import Kept
 from gateway.core.model import (
     Account,
+    Cause,
     DtId,
-    GatewayId,
-    Limits,
     Meter,
     Now,
-    Pacing,
-    ProfileAbility,
     Reading,
     Serial,
-    Station,
     SupplyState,
 )
+from gateway.core.orders import Act
 from gateway.core.plan import Plan, plan
 from gateway.core.reconnection import Ruling, Verdict, may_close, may_write
+from gateway.core.records import Body, CloseEnded, CloseIntended, Record, record_of, store
+from gateway.core.reports import admit_reading, admit_report
+from gateway.core.requests import admit_cause, admit_resume, admit_tag
 from gateway.core.signature import digest_of
 from gateway.core.standing import Standing, standing_of
-from tests.signing import ROOT, sign_list, sign_receipt, sign_site
-
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-NOON_MS = 1_795_420_800_000
-LEDGER_MS = NOON_MS - 12 * HOUR_MS
-"""Ledger times of the tests are counted from here."""
-FAR_MS = NOON_MS + 10_000 * HOUR_MS
-STATION = Station(
-    gateway=GatewayId("gw-1"),
-    buses=("bus-1",),
-    profiles={
-        "proves-serial": ProfileAbility(switches=True, proves_serial=True),
-        "no-serial": ProfileAbility(switches=True, proves_serial=False),
-    },
+from gateway.core.terms import Disconnection, Grace, Limits, Pacing, Transformer
+from gateway.core.waiting import instant_of
+from gateway.utility.sign import SigningKey
+from tests.core.papers import (
+    BLANK,
+    HOUR_MS,
+    M1,
+    NOON_MS,
+    allow_list,
+    order,
+    receipt,
 )
-BLANK = Image(station=STATION, root=ROOT)
+from tests.signing import sign_list, sign_order, sign_receipt, sign_site
 
-
-def meter(number: int, dt: str = "T1", profile: str = "proves-serial") -> Meter:
-    """Meter M1 of account A1 at unit 1, and so on."""
-    return Meter(
-        account=f"A{number}", serial=f"M{number}", profile=profile, bus="bus-1", unit=number, dt=dt
-    )
-
-
-M1, M2 = meter(1), meter(2)
-
-
-def entry(number: int, n: int, *, cut: bool = False, serial: str | None = None) -> ListEntry:
-    """Account A1 with meter M1, and so on; `n` is counted from `LEDGER_MS`."""
-    return ListEntry(account=f"A{number}", meter=serial or f"M{number}", n=LEDGER_MS + n, cut=cut)
-
-
-def allow_list(
-    seq: int, as_of: int, *entries: ListEntry, stale_after: int = FAR_MS, gateway: str = "gw-1"
-) -> AllowList:
-    """A list; `as_of` is counted from `LEDGER_MS`."""
-    return AllowList(
-        gateway=gateway,
-        seq=seq,
-        as_of=LEDGER_MS + as_of,
-        stale_after=stale_after,
-        accounts=entries,
-    )
-
-
-def receipt(
-    number: int,
-    n: int,
-    *,
-    serial: str | None = None,
-    exp: int = FAR_MS,
-    gateway: str | None = None,
-    ref: str | None = None,
-) -> Receipt:
-    """A receipt of account A1 for meter M1, and so on; `n` is counted from `LEDGER_MS`."""
-    return Receipt(
-        account=f"A{number}",
-        meter=serial or f"M{number}",
-        n=LEDGER_MS + n,
-        paid_at=LEDGER_MS + n,
-        exp=exp,
-        gateway=gateway,
-        ref=ref,
-    )
+WELL = {
+    Move.CLOSE: Outcome.CLOSED_VERIFIED,
+    Move.OPEN: Outcome.OPENED_VERIFIED,
+    Move.RELEASE: Outcome.RELEASED,
+}
 
 
 class World:
     """One gateway's core, and the present instant."""
 
     def __init__(
-        self, *meters: Meter, pacing: Pacing | None = None, limits: Limits | None = None
+        self,
+        *meters: Meter,
+        pacing: Pacing | None = None,
+        limits: Limits | None = None,
+        disconnection: Disconnection | None = None,
+        grace: Grace | None = None,
+        transformers: tuple[Transformer, ...] = (),
     ) -> None:
-        """With meters a site document is in force."""
+        """With meters a site document is in force. It is noon, and the clock is trusted."""
         self.image = BLANK
         self.now = Now(
-            mono_ms=5 * HOUR_MS, boot="boot-1", wall_ms=NOON_MS, wall_low_ms=NOON_MS - 1_000
+            mono_ms=5 * HOUR_MS,
+            boot="boot-1",
+            wall_ms=NOON_MS,
+            wall_low_ms=NOON_MS - 1_000,
+            wall_high_ms=NOON_MS + 1_000,
         )
         self.journal: list[tuple[Record, Document | None]] = []
-        self.commands: list[CloseCommand] = []
+        self.commands: list[SwitchCommand] = []
+        self.orders = 0
         if meters:
-            assert self.site(*meters, pacing=pacing, limits=limits) == "ACCEPTED"
+            answer = self.site(
+                *meters,
+                pacing=pacing,
+                limits=limits,
+                disconnection=disconnection,
+                grace=grace,
+                transformers=transformers,
+            )
+            assert answer == "ACCEPTED"
 
     # --- what comes in ---
 
@@ -146,20 +114,25 @@ class World:
         seq: int | None = None,
         pacing: Pacing | None = None,
         limits: Limits | None = None,
+        disconnection: Disconnection | None = None,
+        grace: Grace | None = None,
+        transformers: tuple[Transformer, ...] | None = None,
         gateway: str = "gw-1",
     ) -> str:
-        """A site document comes; the answer's word."""
-        before = self.image.kept.site
-        following = 1 if before is None else before.seq + 1
+        """A site document comes; the answer's word. What it does not give stays as it was."""
+        before = self.image.kept.site or Site(gateway=gateway, seq=0, feeder="feeder-1", meters=())
         return self.hand_in(
             sign_site(
                 Site(
                     gateway=gateway,
-                    seq=following if seq is None else seq,
+                    seq=before.seq + 1 if seq is None else seq,
                     feeder="feeder-1",
                     meters=meters,
-                    pacing=pacing or (Pacing() if before is None else before.pacing),
-                    limits=limits or (Limits() if before is None else before.limits),
+                    pacing=pacing or before.pacing,
+                    limits=limits or before.limits,
+                    disconnection=disconnection or before.disconnection,
+                    grace=grace or before.grace,
+                    transformers=before.transformers if transformers is None else transformers,
                 )
             )
         )
@@ -182,11 +155,17 @@ class World:
             case Receipt():
                 return self.hand_in(sign_receipt(document))
 
-    def hand_in(self, raw: bytes) -> str:
+    def ordered(self, act: Act, *by: SigningKey, retained: bool = False) -> str:
+        """The head end's next order comes, issued now; the answer's word."""
+        following = max(self.image.kept.order_seq, self.orders) + 1
+        self.orders = following
+        issued = order(following, act, iat=self.now.wall_ms, boot=self.now.boot)
+        return self.hand_in(sign_order(issued, *by), retained=retained)
+
+    def hand_in(self, raw: bytes, road: Road = Road.MQTT, *, retained: bool = False) -> str:
         """Some bytes come as a document; the answer's word."""
-        return self._admitted(
-            admit_document(DocumentClaim(raw=raw, road=Road.MQTT), self.image, self.now)
-        )
+        claim = DocumentClaim(raw=raw, road=road, retained=retained)
+        return self._admitted(admit_document(claim, self.image, self.now))
 
     def refuses(self, name: str, detail: str = "") -> str:
         """A room hands in something that it could not take for a claim."""
@@ -201,15 +180,43 @@ class World:
         place: bool = True,
         by: str = "R. Patel",
         reason: str = "work on the line",
+        origin: Origin = Origin.TECHNICIAN,
     ) -> str:
         """A person places or removes a tag; the answer's word."""
-        claim = TagClaim(kind=kind, target=target, place=place, by=by, reason=reason)
+        claim = TagClaim(kind=kind, target=target, place=place, by=by, reason=reason, origin=origin)
         return self._admitted(admit_tag(claim, self.image))
 
-    def reads(self, serial: str, state: SupplyState, *, age_ms: int = 0) -> None:
+    def says(
+        self, cause: Cause, on: str = "M1", by: str = "R. Patel", reason: str = "looked at it"
+    ) -> str:
+        """A person says what opened a switch; the answer's word."""
+        claim = CauseClaim(meter=on, cause=cause, by=by, reason=reason)
+        return self._admitted(admit_cause(claim, self.image))
+
+    def resumes(self, dt: str = "T1", by: str = "R. Patel", reason: str = "looked at it") -> str:
+        """A person lets a stopped transformer go on; the answer's word."""
+        return self._admitted(admit_resume(ResumeClaim(dt=dt, by=by, reason=reason), self.image))
+
+    def hears(self, *, online: bool = True, kept_by_broker: bool = False) -> None:
+        """The head end says that it is there, or that it goes."""
+        self._observed(HeadEndSeen(online=online, kept_by_broker=kept_by_broker))
+
+    def measures(self, serial: str, supply_mv: int) -> None:
+        """A transformer's check meter was read."""
+        state, mono_ms = SupplyState.UNKNOWN, self.now.mono_ms
+        reading = Reading(state=state, mono_ms=mono_ms, supply_mv=supply_mv)
+        self._seen(MeterSeen(serial=Serial(serial), reading=reading))
+
+    def reads(
+        self, serial: str, state: SupplyState, *, age_ms: int = 0, cause: Cause | None = None
+    ) -> None:
         """A meter was read, so long ago."""
         reading = Reading(
-            state=state, mono_ms=self.now.mono_ms - age_ms, serial=Serial(serial), load_mv=0
+            state=state,
+            mono_ms=self.now.mono_ms - age_ms,
+            serial=Serial(serial),
+            load_mv=0,
+            cause=cause,
         )
         self._seen(MeterSeen(serial=Serial(serial), reading=reading))
 
@@ -220,33 +227,39 @@ class World:
         planned = plan(self.image, self.now)
         for body in planned.bodies:
             self.record(body)
-        in_flight = self.image.in_flight | {command.close for command in planned.commands}
+        in_flight = self.image.in_flight | {command.number for command in planned.commands}
         self.image = msgspec.structs.replace(self.image, in_flight=in_flight)
         self.commands.extend(planned.commands)
         return planned
 
     def ends(
         self,
-        command: CloseCommand,
-        outcome: Outcome = Outcome.CLOSED_VERIFIED,
+        command: SwitchCommand,
+        outcome: Outcome | None = None,
         *,
         state: SupplyState | None = None,
         forced: bool = False,
+        why: Why = Why.NONE,
+        verdict: str = "",
+        writes: int = 1,
     ) -> bool:
-        """The bus reports how a close ended; whether that was news."""
+        """The bus reports how a command ended, at best as it should; whether that was news."""
         serial = Serial(command.meter.serial)
         reading = None
         if state is not None:
             reading = Reading(state=state, mono_ms=self.now.mono_ms, serial=serial)
-        report = CloseReport(
-            close=command.close,
+        report = SwitchReport(
+            number=command.number,
+            move=command.move,
             serial=serial,
-            outcome=outcome,
-            writes=1,
+            outcome=outcome or WELL[command.move],
+            verdict=verdict,
+            why=why,
+            writes=writes,
             reading=reading,
             forced=forced,
         )
-        body = admit_close_report(report, self.image, self.now)
+        body = admit_report(report, self.image)
         if body is None:
             return False
         self.record(body)
@@ -258,7 +271,7 @@ class World:
         self, of: Meter, outcome: Outcome = Outcome.CLOSED_VERIFIED, why: Why = Why.NONE
     ) -> None:
         """A close of this meter was decided and ended just now, whatever the rule says."""
-        close = self.image.kept.close_count + 1
+        close = self.image.kept.moves + 1
         account, serial, dt = Account(of.account), Serial(of.serial), DtId(of.dt)
         self.record(
             CloseIntended(
@@ -282,7 +295,6 @@ class World:
                 why=why,
                 writes=1,
                 forced=False,
-                decided_ms=self.now.mono_ms,
             )
         )
 
@@ -293,7 +305,12 @@ class World:
             mono_ms=self.now.mono_ms + ms,
             wall_ms=self.now.wall_ms + ms,
             wall_low_ms=self.now.wall_low_ms + ms,
+            wall_high_ms=None if self.now.wall_high_ms is None else self.now.wall_high_ms + ms,
         )
+
+    def trusts_no_clock(self) -> None:
+        """Nothing bounds the calendar from above any more."""
+        self.now = msgspec.structs.replace(self.now, wall_high_ms=None)
 
     def reboots(self, mono_ms: int = 20_000) -> None:
         """The machine starts anew; only what the journal keeps is still known."""
@@ -305,6 +322,7 @@ class World:
         """The process starts anew on the same boot."""
         kept = msgspec.json.decode(msgspec.json.encode(self.image.kept), type=Kept)
         fresh = msgspec.structs.replace(BLANK, number=self.image.number)
+        fresh = msgspec.structs.replace(fresh, watching_since_ms=self.now.mono_ms)
         self.image = restored(fresh, kept)
         self.commands.clear()
 
@@ -325,6 +343,14 @@ class World:
         """What the one rule says with what was just read on the bus."""
         return may_write(on, reading, self.image, self.now)
 
+    def may_open(self, on: Meter = M1) -> OpenRuling:
+        """What the law says now about what an order asks of this meter."""
+        return may_open(self.image.kept.tasks[on.serial], self.image, self.now)
+
+    def may_write_open(self, reading: Reading, on: Meter = M1) -> OpenVerdict:
+        """The same with what was just read on the bus."""
+        return may_write_open(on, reading, self.image, self.now)
+
     def standing(self, account: str = "A1") -> Standing:
         """The account's standing."""
         return standing_of(self.image.word(account))
@@ -342,8 +368,8 @@ class World:
         return [store(record, bytes(32)).content for record, _ in self.journal]
 
     def _admitted(self, admission: Admission) -> str:
-        if admission.body is not None:
-            self.record(admission.body, admission.document)
+        for body in admission.bodies:
+            self.record(body, admission.document)
         if admission.unwritten:
             unwritten = self.image.unwritten_refusals + 1
             self.image = msgspec.structs.replace(self.image, unwritten_refusals=unwritten)
@@ -353,8 +379,10 @@ class World:
         body = admit_reading(seen, self.image)
         if body is not None:
             self.record(body)
-        at = Instant(boot=self.now.boot, mono_ms=self.now.mono_ms, wall_ms=self.now.wall_ms)
-        self.image = observe(self.image, seen, at)
+        self._observed(seen)
+
+    def _observed(self, seen: Observation) -> None:
+        self.image = observe(self.image, seen, instant_of(self.now))
 
 
 def dark_and_paid(*meters: Meter, pacing: Pacing | None = None) -> World:

@@ -6,14 +6,29 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from gateway.bus.profile import Profile, load_profiles
 from gateway.bus.room import Buses, BusSettings
+from gateway.core.disconnection import LIFE_MAX_MS
 from gateway.core.documents import Site
-from gateway.core.fact import Answer, Claim, CloseCommand, Event
-from gateway.core.image import Image, restored
-from gateway.core.kept import Instant, Kept, Tag
-from gateway.core.model import Digest, GatewayId, Meter, Station
-from gateway.core.standing import Standing, Word
+from gateway.core.fact import Answer, Claim, Event, Move, Origin, SwitchCommand, TagKind
+from gateway.core.image import Image, restored, with_kept
+from gateway.core.kept import Instant, Kept, Tag, Task
+from gateway.core.model import (
+    Account,
+    Digest,
+    GatewayId,
+    Meter,
+    Reading,
+    Serial,
+    Station,
+    SupplyState,
+)
+from gateway.core.orders import DANGEROUS_KEYS
+from gateway.core.plan import OPENING_WRITES_MAX, WRITES_MAX
+from gateway.core.standing import ListInForce, Standing, Word
+from gateway.core.terms import CheckMeter, Disconnection, Transformer
 from gateway.host.clock import HostClock, boot_id
 from gateway.ports import Reply
 from tests.signing import ROOT
@@ -87,14 +102,75 @@ def paid_image(meters: tuple[Meter, ...], profiles: Mapping[str, Profile]) -> Im
     return restored(Image(station=station, root=ROOT), Kept(site=site, words=words))
 
 
+def ordered_image(
+    meters: tuple[Meter, ...], profiles: Mapping[str, Profile], *, move: Move = Move.OPEN
+) -> Image:
+    """An image in which two keys have just ordered this of every meter; no account has paid."""
+    now = HostClock(boot_id(), 0).now()
+    iat, n = now.wall_low_ms, 10
+    kept = paid_image(meters, profiles).kept
+    tasks = {
+        meter.serial: Task(
+            move=move,
+            order="order-1",
+            account=Account(meter.account),
+            meter=Serial(meter.serial),
+            iat=iat,
+            exp=iat + LIFE_MAX_MS,
+            signers=DANGEROUS_KEYS,
+            boot=now.boot,
+            n=n,
+        )
+        for meter in meters
+    }
+    fresh = ListInForce(
+        seq=1,
+        as_of=0,
+        unlisted_as_of=0,
+        stale_after=iat + LIFE_MAX_MS,
+        digest=Digest("0" * 64),
+        signer="list-1",
+        entries={},
+    )
+    assert kept.site is not None
+    site = msgspec.structs.replace(kept.site, disconnection=Disconnection(protected=()))
+    seen = Reading(state=SupplyState.CONNECTED, mono_ms=now.mono_ms)
+    image = Image(
+        station=paid_image(meters, profiles).station,
+        root=ROOT,
+        seen={meter.serial: seen for meter in meters},
+        head_end_heard_ms=now.mono_ms,
+    )
+    forced = tuple(meter.serial for meter in meters) if move is Move.RELEASE else ()
+    return restored(image, Kept(site=site, list_in_force=fresh, tasks=tasks, forced=forced))
+
+
+def checked_image(check: CheckMeter, meter: Meter, profiles: Mapping[str, Profile]) -> Image:
+    """An image in which a transformer has a check meter beside the one meter that stands on it."""
+    paid = paid_image((meter,), profiles)
+    assert paid.kept.site is not None
+    transformers = (Transformer(id=meter.dt, check_meter=check),)
+    site = msgspec.structs.replace(paid.kept.site, transformers=transformers)
+    return restored(paid, msgspec.structs.replace(paid.kept, site=site))
+
+
 def held(image: Image, serial: str) -> Image:
     """The image with a hold on one meter."""
-    tag = Tag(by="technician", reason="unsafe", since=Instant(boot="b", mono_ms=0, wall_ms=0))
-    return restored(image, _kept_with_hold(image.kept, serial, tag))
+    tag = Tag(
+        kind=TagKind.HOLD,
+        target=serial,
+        origin=Origin.TECHNICIAN,
+        by="technician",
+        reason="unsafe",
+        since=Instant(boot="b", mono_ms=0, wall_ms=0),
+    )
+    return with_kept(image, tags=(tag,))
 
 
-def _kept_with_hold(kept: Kept, serial: str, tag: Tag) -> Kept:
-    return Kept(site=kept.site, words=kept.words, holds={serial: tag})
+def paid_since(image: Image, meter: Meter) -> Image:
+    """The image after a payment that is newer than any order."""
+    word = Word(standing=Standing.PAID, n=99, meter=meter.serial, digest=Digest("0" * 64))
+    return with_kept(image, words={meter.account: word})
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +191,19 @@ async def running(
 
 
 def command(
-    meter: Meter, *, close: int = 1, resumed: bool = False, writes_max: int = 2
-) -> CloseCommand:
+    meter: Meter,
+    *,
+    number: int = 1,
+    move: Move = Move.CLOSE,
+    resumed: bool = False,
+    writes_max: int | None = None,
+) -> SwitchCommand:
     """What the engine says once the intent is on disk."""
-    return CloseCommand(close=close, meter=meter, resumed=resumed, writes_max=writes_max)
+    usual = WRITES_MAX if move is Move.CLOSE else OPENING_WRITES_MAX
+    return SwitchCommand(
+        number=number,
+        move=move,
+        meter=meter,
+        resumed=resumed,
+        writes_max=usual if writes_max is None else writes_max,
+    )

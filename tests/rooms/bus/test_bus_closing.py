@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.core.fact import CloseReport, MeterSeen, Outcome, Why
+from gateway.core.fact import MeterSeen, Outcome, SwitchReport, Why
 from tests.rooms.bus.gateway_side import command, held
 from tests.rooms.bus.small_town import ACREL, COIL_ON, DDS, FORCE_CLOSED, RELAY_ON, SDM, town, volts
 
@@ -124,9 +124,9 @@ async def test_a_hold_placed_while_the_close_was_under_way_stops_the_write(
 ) -> None:
     async with town(tmp_path, ACREL) as it:
         it.acrel.delay_s = 0.05
-        it.buses.close_switch(command(ACREL))
+        it.buses.switch(command(ACREL))
         await it.end.requested(lambda request: request[3] == 0x43)
         it.buses.show(held(it.image, ACREL.serial))
-        report = await it.inbox.first(CloseReport)
+        report = await it.inbox.first(SwitchReport)
         assert (report.outcome, report.verdict) == (Outcome.REFUSED, "METER_HELD")
         assert it.acrel.writes == []

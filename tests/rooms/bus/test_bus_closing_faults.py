@@ -8,12 +8,12 @@ import msgspec
 
 from gateway.bus.profile import load_profiles
 from gateway.bus.room import Buses, BusSettings
-from gateway.core.fact import CloseReport, MeterSeen, Outcome, Why
+from gateway.core.fact import MeterSeen, Outcome, SwitchReport, Why
 from gateway.core.model import SupplyState
 from gateway.host.clock import HostClock, boot_id
 from tests.rooms.bus.gateway_side import Collected, command, held, paid_image, running
 from tests.rooms.bus.small_town import ACREL, COIL_ON, DDS, FORCE_CLOSED, RELAY_ON, SDM, town
-from tests.rooms.bus.wire import Behaviour, OtherEnd, Slave, Speech, framed, slaves
+from tests.rooms.bus.wire import OtherEnd, Slave, refusing_writes, slaves
 
 
 async def test_a_stuck_relay_is_written_twice_and_no_more(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_on_an_echoing_line_a_dead_board_is_never_confirmed(tmp_path: Path
 
 async def test_a_meter_that_refuses_the_write_has_failed(tmp_path: Path) -> None:
     async with town(tmp_path, DDS) as it:
-        it.end.behaviour = _refusing_writes(it.units)
+        it.end.behaviour = refusing_writes(it.units)
         report = await it.report(command(DDS))
         assert (report.outcome, report.why) == (Outcome.FAILED, Why.EXCEPTION)
         assert report.writes == 1
@@ -135,24 +135,24 @@ async def test_a_switch_that_is_not_known_well_enough_is_never_written(tmp_path:
 
 async def test_a_report_is_not_lost_to_a_full_inbox_nor_told_twice(tmp_path: Path) -> None:
     async with town(tmp_path, DDS) as it:
-        it.buses.close_switch(command(DDS))
+        it.buses.switch(command(DDS))
         await it.end.requested(lambda request: request[1] == 16)
         it.inbox.room.clear()
         await it.end.requested(lambda _: it.end.requests[-1][3] == 0x0C)
-        it.buses.close_switch(command(DDS))
+        it.buses.switch(command(DDS))
         it.inbox.room.set()
-        report = await it.inbox.first(CloseReport)
+        report = await it.inbox.first(SwitchReport)
         assert report.outcome is Outcome.CLOSED_VERIFIED
-        second = await it.report(command(DDS, close=2))
+        second = await it.report(command(DDS, number=2))
         assert second.verdict == "ALREADY_CONNECTED"
-        assert [one.close for one in it.inbox.events if isinstance(one, CloseReport)] == [1, 2]
+        assert [one.number for one in it.inbox.events if isinstance(one, SwitchReport)] == [1, 2]
         assert it.dds.writes == [RELAY_ON]
 
 
 async def test_closes_of_several_meters_each_end_once(tmp_path: Path) -> None:
     async with town(tmp_path, ACREL, DDS, SDM) as it:
         for at, meter in enumerate((ACREL, DDS, SDM), start=1):
-            it.buses.close_switch(command(meter, close=at))
+            it.buses.switch(command(meter, number=at))
         for at in (1, 2, 3):
             assert (await it.ended(at)).outcome is Outcome.CLOSED_VERIFIED
         writes = [*it.acrel.writes, *it.dds.writes, *it.board.writes]
@@ -166,8 +166,8 @@ async def test_a_hold_placed_while_the_write_waits_for_the_line_stops_it(tmp_pat
         await it.inbox.first(MeterSeen, lambda one: one.serial == "H2")
         # Both states are asked for before either is answered, so the write of the first has its
         # turn after the state of the second.
-        it.buses.close_switch(command(DDS, close=1))
-        it.buses.close_switch(command(other, close=2))
+        it.buses.switch(command(DDS, number=1))
+        it.buses.switch(command(other, number=2))
         begun = len(it.end.requests)
         await it.end.requested(lambda _: [r[0] for r in it.end.requests[begun:]] == [2, 4])
         it.buses.show(held(it.image, DDS.serial))
@@ -181,8 +181,8 @@ async def test_a_missing_port_fails_the_close_at_once(tmp_path: Path) -> None:
     inbox, profiles = Collected(), load_profiles(None)
     async with running({"A": "/dev/no-such-adapter"}, profiles, inbox) as buses:
         buses.show(paid_image((DDS,), profiles))
-        buses.close_switch(command(DDS))
-        report = await inbox.first(CloseReport)
+        buses.switch(command(DDS))
+        report = await inbox.first(SwitchReport)
         assert (report.outcome, report.why) == (Outcome.FAILED, Why.BUS_DOWN)
 
 
@@ -214,26 +214,15 @@ async def test_a_room_that_stopped_in_the_midst_takes_the_close_up_by_reading(
         buses = Buses(settings, it.profiles, it.inbox, HostClock(boot_id(), 0))
         buses.show(it.image)
         work = asyncio.create_task(buses.run())
-        buses.close_switch(command(ACREL))
+        buses.switch(command(ACREL))
         await end.requested(lambda request: request[1] == 16)
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
-        assert not [one for one in it.inbox.events if isinstance(one, CloseReport)]
+        assert not [one for one in it.inbox.events if isinstance(one, SwitchReport)]
         work = asyncio.create_task(buses.run())
-        report = await it.inbox.first(CloseReport)
+        report = await it.inbox.first(SwitchReport)
         work.cancel()
         assert (report.outcome, report.writes) == (Outcome.CLOSED_VERIFIED, 0)
         assert it.acrel.writes == [FORCE_CLOSED]
         end.close()
-
-
-def _refusing_writes(units: dict[int, Slave]) -> Behaviour:
-    obeying = slaves(units)
-
-    def behave(request: bytes) -> Speech:
-        if request[1] == 16:
-            return [(0, framed(request[0], 0x90, 4))]
-        return obeying(request)
-
-    return behave

@@ -7,10 +7,10 @@ from pymodbus.server import ModbusSerialServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway.bus.profile import load_profiles
-from gateway.core.fact import BusSeen, CloseReport, MeterSeen, Outcome
+from gateway.core.fact import BusSeen, MeterSeen, Move, Outcome, SwitchReport
 from gateway.core.model import SupplyState
 from tests.foreign.slave_process import foreign_slave
-from tests.rooms.bus.gateway_side import Collected, command, paid_image, running
+from tests.rooms.bus.gateway_side import Collected, command, ordered_image, paid_image, running
 from tests.rooms.bus.small_town import DDS, SDM
 from tests.rooms.bus.wire import Bridge
 
@@ -24,8 +24,8 @@ async def test_a_libmodbus_meter_is_read_and_closed() -> None:
             buses.show(paid_image((DDS,), PROFILES))
             seen = await inbox.first(MeterSeen)
             assert seen.reading.state is SupplyState.DISCONNECTED
-            buses.close_switch(command(DDS))
-            report = await inbox.first(CloseReport)
+            buses.switch(command(DDS))
+            report = await inbox.first(SwitchReport)
         truth = (await slave.truth())[DDS.unit]
     assert report.outcome is Outcome.CLOSED_VERIFIED
     assert (truth.closed, truth.writes) == (True, 1)
@@ -33,7 +33,26 @@ async def test_a_libmodbus_meter_is_read_and_closed() -> None:
     bridge.close()
 
 
-async def test_a_pymodbus_meter_and_relay_board_are_read_and_closed() -> None:
+async def test_a_libmodbus_meter_is_opened_and_closed_again() -> None:
+    bridge, inbox = Bridge(), Collected()
+    async with foreign_slave({DDS.unit: bridge.far_path}) as slave:
+        async with running({"A": bridge.path}, PROFILES, inbox) as buses:
+            buses.show(ordered_image((DDS,), PROFILES))
+            buses.switch(command(DDS, number=1, move=Move.OPEN))
+            opened = await inbox.first(SwitchReport)
+            truth = (await slave.truth())[DDS.unit]
+            assert opened.outcome is Outcome.OPENED_VERIFIED
+            assert (truth.closed, truth.moves, truth.writes) == (False, 1, 1)
+            buses.show(paid_image((DDS,), PROFILES))
+            buses.switch(command(DDS, number=2))
+            closed = await inbox.first(SwitchReport, lambda report: report.number == 2)
+        truth = (await slave.truth())[DDS.unit]
+    assert closed.outcome is Outcome.CLOSED_VERIFIED
+    assert (truth.closed, truth.moves, truth.writes) == (True, 2, 2)
+    bridge.close()
+
+
+async def test_a_pymodbus_meter_and_relay_board_are_read_closed_and_opened() -> None:
     bridge, inbox = Bridge(), Collected()
     coils_written: list[tuple[int, object]] = []
     contacts = [False] * 8
@@ -88,13 +107,17 @@ async def test_a_pymodbus_meter_and_relay_board_are_read_and_closed() -> None:
         buses.show(paid_image((SDM,), PROFILES))
         seen = await inbox.first(MeterSeen)
         assert seen.reading.state is SupplyState.DISCONNECTED
-        buses.close_switch(command(SDM))
-        report = await inbox.first(CloseReport)
+        buses.switch(command(SDM, number=1))
+        report = await inbox.first(SwitchReport)
+        buses.show(ordered_image((SDM,), PROFILES))
+        buses.switch(command(SDM, number=2, move=Move.OPEN))
+        opened = await inbox.first(SwitchReport, lambda one: one.number == 2)
     await server.shutdown()  # type: ignore[no-untyped-call]
     assert report.outcome is Outcome.CLOSED_VERIFIED
     assert report.reading is not None
     assert (report.reading.load_mv, report.reading.current_ma) == (231_000, 1_300)
-    assert coils_written == [(4, True)]
+    assert opened.outcome is Outcome.OPENED_VERIFIED
+    assert coils_written == [(4, True), (4, False)]
     bridge.close()
 
 

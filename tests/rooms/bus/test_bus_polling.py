@@ -5,14 +5,16 @@ import contextlib
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from gateway.bus.closing import Priority
-from gateway.bus.frame import Function, Read
+from gateway.bus.asking import Priority
+from gateway.bus.device import device_of
+from gateway.bus.frame import Function, Read, Write
 from gateway.bus.line import Line
 from gateway.bus.port import BusSettings
 from gateway.bus.profile import load_profiles
 from gateway.bus.rtu import Fault, Reply
-from gateway.core.fact import BusSeen, CloseReport, MeterSeen, Outcome
+from gateway.core.fact import BusSeen, MeterSeen, Outcome, SwitchReport
 from gateway.core.model import Meter, SupplyState
 from gateway.host.clock import HostClock, boot_id
 from tests.rooms.bus.gateway_side import Collected, command, paid_image, running
@@ -96,8 +98,8 @@ async def test_a_parked_meter_costs_a_close_nothing() -> None:
         buses.show(paid_image((dds(1), dds(2)), PROFILES))
         await inbox.first(BusSeen, lambda bus: bus.silent == ("H1",))
         begun = len(end.requests)
-        buses.close_switch(command(dds(2)))
-        assert (await inbox.first(CloseReport)).outcome is Outcome.CLOSED_VERIFIED
+        buses.switch(command(dds(2)))
+        assert (await inbox.first(SwitchReport)).outcome is Outcome.CLOSED_VERIFIED
         assert 1 not in {request[0] for request in end.requests[begun : begun + 2]}
     end.close()
 
@@ -145,8 +147,8 @@ async def test_two_buses_do_not_wait_for_each_other() -> None:
     dead, live, inbox = OtherEnd(lambda _: []), OtherEnd(slaves({1: opened()})), Collected()
     async with running({"A": dead.path, "B": live.path}, PROFILES, inbox) as buses:
         buses.show(paid_image((dds(1, bus="B"), dds(2, bus="A")), PROFILES))
-        buses.close_switch(command(dds(1, bus="B")))
-        assert (await inbox.first(CloseReport)).outcome is Outcome.CLOSED_VERIFIED
+        buses.switch(command(dds(1, bus="B")))
+        assert (await inbox.first(SwitchReport)).outcome is Outcome.CLOSED_VERIFIED
         assert not [one for one in inbox.events if isinstance(one, BusSeen) and one.silent]
     dead.close()
     live.close()
@@ -162,8 +164,8 @@ async def test_a_close_goes_before_polls_that_wait() -> None:
         buses.show(paid_image(meters, PROFILES))
         await end.requested(lambda request: request[0] == 2)
         begun = len(end.requests)
-        buses.close_switch(command(meters[19]))
-        await inbox.first(CloseReport)
+        buses.switch(command(meters[19]))
+        await inbox.first(SwitchReport)
         # One exchange may have been on its way. This type has no number: its state, then the write.
         asked = [request[0] for request in end.requests[begun:]]
         assert asked.index(20) <= 1
@@ -175,14 +177,14 @@ async def test_a_meter_whose_entry_changes_during_its_close_is_polled_afterwards
     # Once the end was counted where the beginning was not, and it was never read again.
     slave = opened()
     slave.delay_s = 0.02
-    end, inbox = OtherEnd(slaves({1: slave})), Collected()
+    end, inbox = OtherEnd(slaves({1: slave, 2: slave})), Collected()
     async with running({"A": end.path}, PROFILES, inbox) as buses:
         buses.show(paid_image((dds(1),), PROFILES))
-        buses.close_switch(command(dds(1)))
+        buses.switch(command(dds(1)))
         await end.requested(lambda request: request[1] == 16)
-        moved = msgspec.structs.replace(dds(1), phase="L2")
+        moved = msgspec.structs.replace(dds(1), unit=2)
         buses.show(paid_image((moved,), PROFILES))
-        await inbox.first(CloseReport)
+        await inbox.first(SwitchReport)
         before = len(inbox.events)
         await inbox.first(MeterSeen, lambda one: one in inbox.events[before:])
     end.close()
@@ -194,8 +196,8 @@ async def test_a_meter_without_the_address_that_its_type_needs_by_now_stops_nobo
     end, inbox = OtherEnd(slaves({1: opened()})), Collected()
     async with running({"A": end.path}, PROFILES, inbox) as buses:
         buses.show(paid_image((dds(1), orphan), PROFILES))
-        buses.close_switch(command(orphan, resumed=True))
-        report = await inbox.first(CloseReport)
+        buses.switch(command(orphan, resumed=True))
+        report = await inbox.first(SwitchReport)
         assert (report.outcome, report.verdict) == (Outcome.REFUSED, "SWITCH_UNPROVEN")
         await _seen(inbox, "H1")
     end.close()
@@ -223,10 +225,30 @@ async def test_a_caller_that_is_cancelled_leaves_the_line_usable() -> None:
     end.close()
 
 
+@pytest.mark.parametrize(
+    ("measures_only", "address", "value"),
+    [(False, 0x1A, 2), (False, 0x00, 0), (True, 0x1A, 0), (True, 0x1A, 1)],
+    ids=["another value", "a forbidden place", "opening a check meter", "closing a check meter"],
+)
+async def test_a_write_that_is_not_in_the_profile_never_reaches_the_line(
+    measures_only: bool, address: int, value: int
+) -> None:
+    settings = BusSettings(name="A", port="/dev/no-such-adapter")
+    line = Line(settings, PROFILES, Collected(), HostClock(boot_id(), 0))
+    device = device_of(dds(1), PROFILES)
+    assert device is not None
+    device = msgspec.structs.replace(device, measures_only=measures_only)
+    write = Write(unit=1, function=Function.WRITE_REGISTERS, address=address, values=(value,))
+    with pytest.raises(AssertionError):
+        await line.ask(device, write, Priority.SWITCH)
+
+
 async def _seen(inbox: Collected, serial: str) -> MeterSeen:
     return await inbox.first(MeterSeen, lambda one: one.serial == serial)
 
 
 async def _state_of(line: Line, unit: int) -> Reply | Fault:
     request = Read(unit=unit, function=Function.READ_HOLDING, address=0x1A, count=1)
-    return await line.ask(dds(unit), PROFILES["dds238-2-zn-sr"], request, Priority.POLL)
+    device = device_of(dds(unit), PROFILES)
+    assert device is not None
+    return await line.ask(device, request, Priority.POLL)

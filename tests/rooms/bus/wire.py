@@ -173,3 +173,15 @@ def slaves(units: dict[int, Slave]) -> Behaviour:
         return () if slave is None or answer is None else ((slave.delay_s, answer),)
 
     return behave
+
+
+def refusing_writes(units: dict[int, Slave]) -> Behaviour:
+    """The behaviour of a line with these units, each of which takes no write of registers."""
+    obeying = slaves(units)
+
+    def behave(request: bytes) -> Speech:
+        if request[1] == 16:
+            return [(0, framed(request[0], 0x90, 4))]
+        return obeying(request)
+
+    return behave

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from gateway.bench.demo_world import GATEWAY
 from gateway.core.documents import AllowList, ListEntry, Receipt, Site
-from gateway.core.fact import Refused, Road
+from gateway.core.fact import Road
+from gateway.core.records import Refused
 from gateway.core.signature import Algorithm, DocumentType, Role
 from gateway.core.status import Status
 from gateway.utility.sign import SigningKey, payload_of

@@ -22,6 +22,8 @@ ASKING = (
     ("submit", "-"),
     ("hold", "M", "--by", "NAME", "--reason", "WHY"),
     ("isolate", "--by", "NAME", "--reason", "WHY"),
+    ("record-cause", "M", "--cause", "trip", "--by", "NAME", "--reason", "WHY"),
+    ("resume-dt", "DT", "--by", "NAME", "--reason", "WHY"),
 )
 
 
@@ -92,7 +94,9 @@ def test_no_command_is_cut_short_in_the_list(names: tuple[str, ...]) -> None:
         (("demo", "--broker", "host:"), "give HOST:PORT"),
         (("bench", "line", "--meters", "no-such-file"), "'no-such-file' does not exist"),
         (("utility", "site", "--gateway", "a/b"), "'--gateway': 'a/b': give 1 to 32 letters"),
-        (("utility", "site", "--gap", "-5"), "'--gap': -5 is not in the range"),
+        (("record-cause", "M", "--cause", "order"), "'order' is not one of 'arrears', 'power-up'"),
+        (("resume-dt", "--by", "NAME", "--reason", "WHY"), "Missing argument 'DT'"),
+        (("utility", "site", "--seq", "0"), "'--seq': 0 is not in the range"),
         (("utility", "list", "--gateway", ""), "'--gateway': '': give 1 to 32 letters"),
         (("utility", "collect", "--utility", "#"), "'--utility': '#': give 1 to 32 letters"),
     ],

@@ -16,10 +16,11 @@ import pytest
 import pytest_asyncio
 
 from gateway.bench.demo_world import Home
-from gateway.console.evidence import COLUMNS, AccountEvidence, SummaryEvidence
-from gateway.core.fact import chain_hash
+from gateway.console.evidence import AccountEvidence, SummaryEvidence
+from gateway.console.evidence_csv import COLUMNS
 from gateway.core.kept import Restored
 from gateway.core.model import SupplyState
+from gateway.core.records import chain_hash
 from gateway.core.status import Status
 from gateway.host.clock import wall_ms
 from tests.rooms.daemon.town import Town, running_town
@@ -130,7 +131,7 @@ async def test_a_day_as_a_table_for_the_utility(restored: Restoration) -> None:
     assert journey.waited_ms is not None
     assert float(cells["waited_s"]) == journey.waited_ms / 1000
     assert journey.reason is not None
-    assert cells["reason"] == journey.reason.digest
+    assert (cells["paper"], cells["reason"]) == ("RECEIPT", journey.reason.digest)
     assert cells["records"].split() == [str(number) for number in journey.numbers]
     other = await say(restored.town, "evidence", "--day", "2020-01-01")
     assert (other.code, other.out.splitlines()) == (0, [",".join(COLUMNS)])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gateway.bench.demo_world import GATEWAY
 from gateway.core.documents import Site
-from gateway.core.fact import Started
+from gateway.core.records import Started
 from gateway.core.signature import DocumentType
 from gateway.utility.sign import payload_of
 from tests.rooms.daemon.town import running_town

@@ -6,17 +6,22 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import paho.mqtt.publish
+
 from gateway.bench.control import SimulatedLine, simulated_line
 from gateway.bench.demo_world import BAUD, GATEWAY, UTILITY, Daemon, Home, Papers, install, town
 from gateway.console.local import Ask, AskRecords, AskStatus, LocalClient, Reply, Submit
-from gateway.core.fact import Answer, Record, read_record
+from gateway.core.fact import Answer
 from gateway.core.model import SupplyState
+from gateway.core.records import Record, read_record
 from gateway.core.status import Status
 from gateway.host.clock import wall_ms
 from tests.rooms.brokers import mosquitto
 
 LOOK_EVERY_S = 0.02
 PATIENCE_S = 60
+TOPICS = f"fg/v1/{UTILITY}/{GATEWAY}"
+Signs = Callable[[tuple[Home, ...], Papers], bytes]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Town:
     @property
     def topics(self) -> str:
         """What this gateway's topics begin with."""
-        return f"fg/v1/{UTILITY}/{GATEWAY}"
+        return TOPICS
 
     async def ask(self, ask: Ask) -> Reply:
         """One exchange over the local socket, once the daemon is there."""
@@ -73,14 +78,19 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def running_town(folder: Path) -> AsyncIterator[Town]:
-    """The twelve homes, a Mosquitto and the daemon, with every meter read."""
+async def running_town(folder: Path, *, kept: Signs | None = None) -> AsyncIterator[Town]:
+    """The twelve homes, a Mosquitto and the daemon, with every meter read.
+
+    `kept` signs a document that the broker keeps for the gateway since before it came up.
+    """
     homes = town()
     papers = Papers(homes, wall_ms())
     async with (
         mosquitto(folder / "broker") as broker,
         simulated_line([home.entry for home in homes], baud=BAUD) as line,
     ):
+        if kept is not None:
+            await _let_keep(kept(homes, papers), *broker)
         config = install(folder, papers, pty=line.pty, broker=broker)
         daemon = Daemon(config, folder / "daemon.log")
         task = asyncio.create_task(daemon.keep_running())
@@ -93,3 +103,15 @@ async def running_town(folder: Path) -> AsyncIterator[Town]:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def _let_keep(document: bytes, host: str, port: int) -> None:
+    await asyncio.to_thread(
+        paho.mqtt.publish.single,
+        f"{TOPICS}/down/document",
+        document,
+        qos=1,
+        retain=True,
+        hostname=host,
+        port=port,
+    )

@@ -10,21 +10,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from gateway.core.fact import (
-    CHAIN_START,
-    AckClaim,
-    Answer,
-    BrokerSeen,
-    DocumentClaim,
-    Event,
-    HeadEndSeen,
-    Started,
-    Stored,
-    record_of,
-    store,
-)
+from gateway.core.fact import AckClaim, Answer, BrokerSeen, DocumentClaim, Event, HeadEndSeen
 from gateway.core.image import Image
 from gateway.core.model import GatewayId, Now, Station
+from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
 from gateway.core.signature import Root
 from gateway.headend.mqtt import HeadEnd
 from gateway.headend.outbox import OutboxLimits
@@ -76,6 +65,16 @@ class EngineSide:
         """The documents that came, in order."""
         return [event.raw for event in self.events if isinstance(event, DocumentClaim)]
 
+    @property
+    def heard(self) -> list[HeadEndSeen]:
+        """The head end's words about itself, in order."""
+        return [event for event in self.events if isinstance(event, HeadEndSeen)]
+
+    @property
+    def signs_of_life(self) -> int:
+        """How often the head end itself said that it is there, and not the broker for it."""
+        return sum(word.online and not word.kept_by_broker for word in self.heard)
+
     def write(self, count: int, *, padding: int = 0) -> None:
         """Write so many more records, each with at least `padding` bytes of text."""
         for _ in range(count):
@@ -125,12 +124,7 @@ class EngineSide:
 
     async def until_head_end(self, *, online: bool) -> None:
         """Wait until the newest word of the head end is this."""
-        await self.until(
-            lambda: (
-                [e for e in self.events if isinstance(e, HeadEndSeen)][-1:]
-                == [HeadEndSeen(online=online)]
-            )
-        )
+        await self.until(lambda: bool(self.heard) and self.heard[-1].online is online)
 
     @asynccontextmanager
     async def running(

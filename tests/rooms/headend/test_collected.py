@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.core.fact import CHAIN_START, Started, Stored, record_of, store
 from gateway.core.model import GatewayId, Now
+from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
 from gateway.headend.messages import RecordsBatch, pack_records, read_records
 from gateway.utility.collected import (
     BatchRefusal,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.fact import CHAIN_START, Started, Stored, chain_hash, record_of, store
 from gateway.core.model import GatewayId, Now
+from gateway.core.records import CHAIN_START, Started, Stored, chain_hash, record_of, store
 from gateway.headend.messages import (
     COMPRESS_ABOVE,
     DOCUMENT_MAX,

@@ -56,6 +56,17 @@ def test_without_progress_one_batch_asks_and_ever_more_patiently() -> None:
     assert waits == [10.0, 20.0, 40.0, 60.0, 60.0, 60.0]
 
 
+def test_whoever_may_have_come_to_answer_is_asked_at_once_with_one_batch() -> None:
+    outbox = Outbox(LIMITS)
+    outbox.note(1000, 100, 0.0)
+    send(outbox, 0.0)
+    outbox.count_as_lost()
+    assert send(outbox, 5.0) == [110]
+    outbox.ask_again()
+    assert send(outbox, 6.0) == [110]
+    assert outbox.deadline_s == 16.0  # as patiently as before
+
+
 def test_progress_opens_the_whole_window_again() -> None:
     outbox = Outbox(LIMITS)
     outbox.note(1000, 0, 0.0)

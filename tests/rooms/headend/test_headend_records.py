@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from gateway.bench.broker import demo_broker
-from gateway.core.fact import read_record
+from gateway.core.image import HEAD_END_SILENT_MS
+from gateway.core.records import read_record
 from gateway.headend.messages import pack_records, read_records
 from gateway.headend.session import BrokerSettings
+from gateway.utility.attendance import HEARTBEAT_S
 from gateway.utility.collect import Collector
 from gateway.utility.collected import Counts
 from tests.rooms.brokers import Mosquitto, mosquitto
@@ -15,9 +17,10 @@ from tests.rooms.headend.engine_side import GATEWAY, UTILITY, EngineSide
 from tests.rooms.headend.other_end import TOPICS, OtherEnd
 
 
-def head_end(host: str, port: int, folder: Path) -> Collector:
+def head_end(host: str, port: int, folder: Path, heartbeat_s: float = HEARTBEAT_S) -> Collector:
     settings = BrokerSettings(host=host, port=port)
-    return Collector(settings, utility=UTILITY, database=folder / "records.db")
+    database = folder / "records.db"
+    return Collector(settings, utility=UTILITY, database=database, heartbeat_s=heartbeat_s)
 
 
 def holds_all(collector: Collector, engine: EngineSide) -> bool:
@@ -161,3 +164,31 @@ async def test_large_batches_travel_compressed(tmp_path: Path) -> None:
     plain = sum(len(record.content) for record in engine.stored)
     assert payload[:1] == b"\x78"
     assert len(payload) < plain / 4
+
+
+async def test_a_gateway_that_restarts_hears_at_once_that_the_head_end_is_there(
+    tmp_path: Path,
+) -> None:
+    async with mosquitto(tmp_path / "broker") as (host, port):
+        collector = head_end(host, port, tmp_path, heartbeat_s=3_600)
+        async with collecting(collector):
+            for _ in range(3):
+                await _hears_of_it(EngineSide(), host, port)
+
+
+async def _hears_of_it(engine: EngineSide, host: str, port: int) -> None:
+    async with engine.running(host, port):
+        await engine.until(lambda: engine.signs_of_life > 0)
+
+
+async def test_a_gateway_hears_again_and_again_that_the_head_end_is_there(tmp_path: Path) -> None:
+    engine = EngineSide()
+    async with mosquitto(tmp_path / "broker") as (host, port):
+        collector = head_end(host, port, tmp_path, heartbeat_s=0.02)
+        async with collecting(collector), engine.running(host, port):
+            await engine.until(lambda: engine.signs_of_life >= 10)
+        assert not any(word.online is False for word in engine.heard)
+
+
+def test_the_heartbeat_leaves_room_for_silence_of_five_minutes() -> None:
+    assert 4 * HEARTBEAT_S * 1000 < HEAD_END_SILENT_MS

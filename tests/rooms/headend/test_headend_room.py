@@ -143,12 +143,27 @@ async def test_garbage_on_every_topic_is_refused_by_name_and_changes_nothing(
 async def test_the_head_ends_own_word_is_told(tmp_path: Path) -> None:
     async with linked(tmp_path) as (engine, other):
         await other.say(TOPICS.host, pack_host(online=True, ts=1), retain=True)
-        await engine.until_head_end(online=True)
         await other.say(TOPICS.host, pack_host(online=False, ts=2), retain=True)
         await engine.until_head_end(online=False)
-    again = EngineSide()
-    async with mosquitto(tmp_path) as (host, port), again.running(host, port):
-        await again.until(lambda: HeadEndSeen(online=False) in again.events)
+        assert engine.heard == [HeadEndSeen(online=True), HeadEndSeen(online=False)]
+
+
+async def test_what_the_broker_kept_of_the_head_end_is_no_sign_of_life(tmp_path: Path) -> None:
+    before, after = EngineSide(), EngineSide()
+    async with mosquitto(tmp_path) as (host, port), OtherEnd().listening(host, port) as other:
+        async with before.running(host, port):
+            await before.until_connected()
+            await other.say(TOPICS.host, pack_host(online=True, ts=1), retain=True)
+            await before.until(lambda: before.heard == [HeadEndSeen(online=True)])
+        for ts in (2, 3, 4):  # said to nobody: the broker keeps the last one only
+            await other.say(TOPICS.host, pack_host(online=True, ts=ts), retain=True)
+        await other.say(TOPICS.document, b"eyJ.last")
+        async with after.running(host, port):
+            await after.until(lambda: bool(after.heard and after.documents))
+            assert after.heard == [HeadEndSeen(online=True, kept_by_broker=True)]
+            assert after.signs_of_life == 0
+            await other.say(TOPICS.host, pack_host(online=True, ts=5), retain=True)
+            await after.until(lambda: after.signs_of_life == 1)
 
 
 async def test_birth_and_status_are_retained_and_follow_the_image(tmp_path: Path) -> None:

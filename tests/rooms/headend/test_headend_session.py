@@ -141,6 +141,28 @@ async def test_a_session_whose_broker_dies_tells_what_was_not_taken(tmp_path: Pa
     assert await session.lost == "the connection broke"
 
 
+async def test_what_is_published_to_stay_says_so_also_when_it_comes_at_once(tmp_path: Path) -> None:
+    role = Role(client_id="fg-hears", lasting=False, filters=("fg/down",), fleeting=("fg/host",))
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+
+    def hear(session: Session, message: Message) -> None:
+        session.acknowledge(message)
+        heard.put_nowait(message)
+
+    async with mosquitto(tmp_path) as (host, port):
+        hearing = await Dialler(BrokerSettings(host=host, port=port), role).dial(hear)
+        other = Role(client_id="fg-says", lasting=False)
+        saying = await Dialler(BrokerSettings(host=host, port=port), other).dial(ignore)
+        for topic in ("fg/down", "fg/host"):
+            assert await saying.publish(topic, b"stays", retain=True) == ""
+        came = {
+            message.topic: message.retained for message in (await heard.get(), await heard.get())
+        }
+        await saying.close()
+        await hearing.close()
+    assert came == {"fg/down": True, "fg/host": False}, "a heartbeat is retained, and alive"
+
+
 def test_waits_grow_from_one_second_to_five_minutes_and_are_drawn_evenly() -> None:
     bounds: list[tuple[float, float]] = []
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from gateway.core.fact import CHAIN_START, Body, Started, Stored, record_of, store
 from gateway.core.model import Now
+from gateway.core.records import CHAIN_START, Body, Started, Stored, record_of, store
 from gateway.journal.sqlite import SqliteJournal
 from gateway.ports import Loaded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.fact import Stored, chain_hash
+from gateway.core.records import Stored, chain_hash
 from gateway.journal.opening import open_database
 from gateway.journal.sqlite import SqliteJournal
 from gateway.journal.trouble import JournalError, Trouble

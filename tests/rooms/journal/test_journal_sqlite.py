@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.fact import (
+from gateway.core.fact import Road
+from gateway.core.model import Account, Digest, Serial
+from gateway.core.records import (
     CHAIN_START,
     Body,
     ListInstalled,
     ReceiptAccepted,
-    Road,
     SiteInstalled,
     Stored,
     chain_hash,
 )
-from gateway.core.model import Account, Digest, Serial
 from gateway.core.signature import DocumentType
 from gateway.journal.sqlite import SqliteJournal
 from gateway.journal.trouble import JournalError, Trouble

@@ -4,8 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from gateway.core.fact import Started, record_of, store
 from gateway.core.model import Now
+from gateway.core.records import Started, record_of, store
 from gateway.journal.sqlite import SqliteJournal
 from gateway.ports import Batch
 

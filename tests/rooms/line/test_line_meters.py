@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.bench.house import MOVE_DELAY_S
-from gateway.bench.meters import LineError, Meter, MeterEntry, MeterType, Position
+from gateway.bench.meters import AcrelDdsy1352, LineError, Meter, MeterEntry, MeterType, Position
 from gateway.bench.slave import ModbusSlave
 from gateway.bench.street import Street
 
@@ -15,6 +15,7 @@ DDS238 = MeterEntry(type=MeterType.DDS238_2_ZN_SR, unit=5, serial="HK-5")
 SDM230 = MeterEntry(
     type=MeterType.SDM230_RELAY, unit=9, serial="20239999", switch_unit=100, switch_channel=2
 )
+CHECK = MeterEntry(type=MeterType.EASTRON_SDM230, unit=30, serial="777")
 BOOT_S = 1000.0
 DELAY_S = MOVE_DELAY_S
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
@@ -79,6 +80,34 @@ class TestSwitch:
         meter.switch.stuck = False
         assert write(meter, 0x001A, 1, now_s=BOOT_S + 2) is None
         assert meter.truth(BOOT_S + 3).closed
+
+
+class TestMoves:
+    @pytest.mark.parametrize(
+        ("entry", "opening"),
+        [
+            (ACREL, "10 0057 0002 04 0001 0001"),
+            (DDS238, "10 001a 0001 02 0000"),
+            (SDM230, "05 0002 0000"),
+        ],
+    )
+    def test_every_type_opens_wears_and_closes_again(self, entry: MeterEntry, opening: str) -> None:
+        street = Street([entry], BOOT_S)
+        slave = street.slaves[entry.switch_unit or entry.unit]
+        assert slave.respond(bytes.fromhex(opening), BOOT_S) == bytes.fromhex(opening)[:5]
+        (truth,) = street.truth(BOOT_S + 1)
+        assert (truth.closed, truth.moves, truth.power_w) == (False, 1, 0.0)
+        street.meters[entry.serial].utility_switches(True, BOOT_S + 2)
+        (truth,) = street.truth(BOOT_S + 3)
+        assert (truth.closed, truth.moves) == (True, 2)
+
+    def test_one_that_is_stuck_closed_does_not_open(self) -> None:
+        meter = put_up(DDS238, state=Position.CLOSED)
+        meter.switch.stuck = True
+        assert write(meter, 0x001A, 0) is None
+        assert registers(meter, 0x001A, 1, BOOT_S + 1) == [0]
+        assert meter.truth(BOOT_S + 1).closed
+        assert registers(meter, 0x000D, 1, BOOT_S + 1)[0] > 100
 
 
 class TestHome:
@@ -166,6 +195,20 @@ class TestAcrel:
         assert meter.truth(BOOT_S + 2).closed
         write(meter, 0x0057, 0, 0, now_s=BOOT_S + 2)
         assert not meter.truth(BOOT_S + 3).closed
+
+    def test_credit_moves_the_switch_unless_a_command_forces_it(self) -> None:
+        street = Street([ACREL], BOOT_S)
+        meter = street.meters[ACREL.serial]
+        assert isinstance(meter, AcrelDdsy1352)
+        meter.vend(False, BOOT_S)
+        assert not meter.truth(BOOT_S + 1).closed
+        meter.vend(True, BOOT_S + 1)
+        assert meter.truth(BOOT_S + 2).closed
+        write(meter, 0x0057, 1, 1, now_s=BOOT_S + 2)
+        meter.vend(True, BOOT_S + 3)
+        assert not meter.truth(BOOT_S + 4).closed
+        write(meter, 0x0057, 0, 0, now_s=BOOT_S + 4)
+        assert meter.truth(BOOT_S + 5).closed
 
     def test_a_state_against_its_credit_is_a_forced_one(self) -> None:
         assert registers(put_up(ACREL, state=Position.OPEN), 0x0057, 2) == [1, 1]
@@ -275,6 +318,22 @@ class TestSdm230AndBoard:
         assert board.respond(bytes.fromhex("0100000008"), BOOT_S) == bytes((1, 1, 0b100))
 
 
+class TestCheckMeter:
+    def test_it_measures_the_supply_that_is_set(self) -> None:
+        meter = put_up(CHECK, load_w=46_000 / 5)
+        assert 227 < floating(meter, 0x0000) < 233
+        meter.home.set_supply(200.0)
+        assert (floating(meter, 0x0000), floating(meter, 0x0006)) == (200.0, 46.0)
+        meter.home.set_supply(0.0)
+        assert (floating(meter, 0x0000), floating(meter, 0x0006)) == (0.0, 0.0)
+        meter.home.set_supply(None)
+        assert 227 < floating(meter, 0x0000) < 233
+
+    def test_it_has_no_switch(self) -> None:
+        with pytest.raises(LineError, match="serial 777: its type has no switch"):
+            put_up(CHECK).utility_switches(False, BOOT_S)
+
+
 @pytest.mark.parametrize(
     ("entry", "unit", "request_hex", "code"),
     [
@@ -283,6 +342,7 @@ class TestSdm230AndBoard:
         (DDS238, 5, "06 001a 0001", ILLEGAL_FUNCTION),
         (DDS238, 5, "05 0000 ff00", ILLEGAL_FUNCTION),
         (SDM230, 9, "10 fc00 0001 02 0000", ILLEGAL_FUNCTION),
+        (CHECK, 30, "05 0000 0000", ILLEGAL_FUNCTION),
         (SDM230, 100, "03 0000 0001", ILLEGAL_FUNCTION),
         (SDM230, 100, "2b", ILLEGAL_FUNCTION),
         (ACREL, 1, "03 0010 0002", ILLEGAL_ADDRESS),
@@ -316,6 +376,8 @@ def test_exceptions(entry: MeterEntry, unit: int, request_hex: str, code: int) -
         ([msgspec.structs.replace(SDM230, serial="4294967296")], "below 4294967296"),
         ([msgspec.structs.replace(SDM230, switch_unit=None)], "needs switch_unit"),
         ([msgspec.structs.replace(SDM230, switch_unit=9)], "meter 0: unit 9 is taken"),
+        ([msgspec.structs.replace(CHECK, state=Position.OPEN)], "meter 0: eastron-sdm230 has no"),
+        ([msgspec.structs.replace(CHECK, switch_unit=3)], "leave state and switch_unit out"),
         (
             [SDM230, msgspec.structs.replace(SDM230, unit=10, serial="1")],
             "meter 1: channel 2 of board 100 is taken",

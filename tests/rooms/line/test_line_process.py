@@ -37,6 +37,7 @@ SDM230 = MeterEntry(
     switch_channel=2,
     turnaround_ms=5,
 )
+CHECK = MeterEntry(type=MeterType.EASTRON_SDM230, unit=30, serial="777", turnaround_ms=5)
 WAIT_S = 30.0
 
 
@@ -184,8 +185,34 @@ class TestControl:
             truth = (await line.control.truth()).meter(ACREL.serial)
             assert (truth.stuck, truth.closed, truth.moves) == (True, True, 0)
 
-    async def test_refusals_are_told(self) -> None:
+    async def test_credit_is_used_up_and_bought(self) -> None:
         async with line_of(ACREL) as line:
+            for credit in (False, True):
+                await line.control.vend(ACREL.serial, credit=credit)
+                truth = (await line.control.truth()).meter(ACREL.serial)
+                while truth.closed is not credit:
+                    await asyncio.sleep(MOVE_DELAY_S / 10)
+                    truth = (await line.control.truth()).meter(ACREL.serial)
+                assert truth.own_logic
+                assert truth.writes == ()
+
+    async def test_a_supply_is_held_until_it_may_swing_again(self) -> None:
+        async with line_of(CHECK) as line:
+            await line.control.supply(CHECK.serial, 201.5)
+            volts = await mbpoll(line, "-a30", "-t3:float", "-B", "-r0")
+            assert values_of(volts) == ["201.5"]
+            await line.control.supply(CHECK.serial, None)
+            (volts,) = values_of(await mbpoll(line, "-a30", "-t3:float", "-B", "-r0"))
+            assert 227 < float(volts) < 233
+
+    async def test_refusals_are_told(self) -> None:
+        async with line_of(ACREL, CHECK, DDS238) as line:
+            with pytest.raises(ControlError, match="serial 777: its type has no switch"):
+                await line.control.open(CHECK.serial)
+            with pytest.raises(ControlError, match="serial HK-5: its type keeps no credit"):
+                await line.control.vend(DDS238.serial, credit=False)
+            with pytest.raises(ControlError, match=r"Expected `float` <= 500"):
+                await line.control.supply(CHECK.serial, 501.0)
             with pytest.raises(ControlError, match="no meter 1 on this line"):
                 await line.control.open("1")
             with pytest.raises(ControlError, match="swap needs serial_answered"):

@@ -11,7 +11,10 @@ from gateway.utility.files import Mistake
 from gateway.utility.sign import SigningKey
 from tests.rooms.utility.desk import Desk
 
-NAMES = {"root-1", "root-2", "root-3", "site-1", "list-1", "receipt-1"}
+NAMES = {
+    *("root-1", "root-2", "root-3", "site-1", "list-1", "receipt-1"),
+    *("order-1", "order-2"),
+}
 
 
 @pytest.fixture(params=list(Algorithm))
@@ -30,7 +33,7 @@ def test_the_root_names_them_all_and_needs_two_of_three(desk: Desk) -> None:
     assert {key.kid: key.roles for key in root.keys} == {
         name: (Role(name.split("-", maxsplit=1)[0]),) for name in NAMES
     }
-    assert [root.threshold(role) for role in Role] == [2, 1, 1, 1]
+    assert [root.threshold(role) for role in Role] == [2, 1, 1, 1, 1]
     assert len({key.public for key in root.keys}) == len(NAMES)
     for key in root.keys:
         assert SigningKey.load(desk / "keys" / f"{key.kid}.json").public() == key

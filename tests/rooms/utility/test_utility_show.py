@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.core.documents import Receipt
+from gateway.core.orders import CutEntry, Disconnect, Order
 from gateway.core.signature import DocumentType
 from gateway.utility.sign import SigningKey, payload_of
 from tests.rooms.utility.desk import Desk
-from tests.signing import KEYS, envelope, sign_receipt
+from tests.signing import KEYS, envelope, sign_order, sign_receipt
 
 RECEIPT = Receipt(
     account="1", meter="A1", n=1_795_077_120_000, paid_at=1_795_077_120_001, exp=2**53 - 1
@@ -33,7 +35,9 @@ def verify(desk: Desk, *options: str, status: int = 0) -> str:
 
 
 def test_each_type_is_shown_and_verified(desk: Desk) -> None:
+    hold = desk.order("hold", "--meter", "23014477", "--reason", "theft", "--id", "h-1")
     for command, says in (
+        (hold, "fg-order+jws hold order h-1 of meter 23014477, seq 8 for gateway rewa-7, valid 2"),
         (desk.site(), "fg-site+jws seq 5 for gateway rewa-7, 2 meters of feeder F11"),
         (desk.list(), "fg-list+jws seq 5 for gateway rewa-7, 2 accounts as of"),
         (desk.receipt(), "fg-receipt+jws for account 100200300, meter 23014477, hand in by 2100"),
@@ -96,6 +100,41 @@ def test_what_makes_no_sense_in_itself_is_named(desk: Desk) -> None:
     assert "DUPLICATE_ACCOUNT: accounts[1]" in verify(desk, status=1)
     (desk / "doc").write_bytes(signer.sign(DocumentType.LIST, b"{}"))
     assert "MALFORMED_PAYLOAD: " in verify(desk, status=1)
+
+
+ORDER = Order(
+    gateway="rewa-7",
+    id="d-1",
+    seq=8,
+    iat=1_795_077_120_000,
+    exp=1_795_077_720_000,
+    act=Disconnect(accounts=(CutEntry(account="1", meter="A1", n=1_795_077_000_000),)),
+)
+
+
+def test_an_order_is_shown_with_everybody_it_names(desk: Desk) -> None:
+    (desk / "doc").write_bytes(sign_order(ORDER))
+    shown = desk.run("show", desk / "doc").splitlines()
+    assert "  signed_by order-1, order-2" in shown
+    assert "  kind disconnect" in shown
+    assert (
+        "  args.accounts[0] account 1, meter A1, n 1795077000000 (2026-11-19T08:30:00+00:00)"
+        in (shown)
+    )
+    assert "  exp 1795077720000 (2026-11-19T08:42:00+00:00)" in shown
+
+
+def test_an_order_is_judged_as_a_gateway_would(desk: Desk) -> None:
+    one, two = (SigningKey.load(desk / "keys" / f"order-{at}.json") for at in (1, 2))
+    said = "disconnect order d-1 of 1 accounts, seq 8 for gateway rewa-7, valid 2026-11-19T08:32"
+    (desk / "doc").write_bytes(sign_order(ORDER, one, two))
+    assert f"OK: fg-order+jws {said}" in verify(desk)
+    for by in ((one,), (one, one)):
+        (desk / "doc").write_bytes(sign_order(ORDER, *by))
+        assert "SECOND_KEY_MISSING: signed by 1 key" in verify(desk, status=1)
+    long = msgspec.structs.replace(ORDER, exp=ORDER.iat + 15 * 60_000 + 1)
+    (desk / "doc").write_bytes(sign_order(long, one, two))
+    assert "LIFE_TOO_LONG: exp: " in verify(desk, status=1)
 
 
 def test_nothing_from_outside_writes_over_the_screen(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rooms.utility.desk import PAID, ROSTER, Desk
 
-HEADER = "account,serial,profile,bus,unit,dt,phase,switch_unit,switch_channel,second_proof\n"
+HEADER = ROSTER.partition("\n")[0] + "\n"
 FIRST = "1,A1,prepaid,bus1,11,DT-1,L1,,,\n"
 
 
@@ -35,16 +35,33 @@ ROSTERS = [
         HEADER + FIRST.replace("11", "\u0967"),
         "line 2, column unit: '\u0967' is not",
     ),
-    ("unit 248", HEADER + FIRST.replace("11", "248"), "line 2, column unit: '248': Expected"),
-    ("a fourth phase", HEADER + FIRST.replace("L1", "L4"), "line 2, column phase: 'L4': Expected"),
+    (
+        "unit 248",
+        HEADER + FIRST.replace("11", "248"),
+        "line 2, column unit: '248': Expected int <= 247; ",
+    ),
+    (
+        "a fourth phase",
+        HEADER + FIRST.replace("L1", "L4"),
+        "column phase: 'L4': not a phase; write L1, L2",
+    ),
     ("a serial with a blank", HEADER + FIRST.replace("A1", "A 1"), "line 2, column serial: 'A 1'"),
     (
         "half a board",
         HEADER + FIRST.replace("L1,", "L1,100"),
         "column switch_unit: switch_unit and",
     ),
-    ("one account twice", HEADER + FIRST + FIRST, "line 3: DUPLICATE_ACCOUNT"),
-    ("one meter twice", HEADER + FIRST + FIRST.replace("1,", "2,", 1), "line 3: DUPLICATE_METER"),
+    ("one account twice", HEADER + FIRST + FIRST, "line 3, column account: DUPLICATE_ACCOUNT"),
+    (
+        "one meter on two accounts",
+        HEADER + FIRST + FIRST.replace("1,", "2,", 1),
+        "line 3, column serial: DUPLICATE_METER: meter A1 is also line 2 of roster.csv; a meter",
+    ),
+    (
+        "an account of 33 characters",
+        HEADER + FIRST.replace("1,", "1" * 33 + ",", 1),
+        f"line 2, column account: '{'1' * 33}': not an account; write 1 to 32 of",
+    ),
     (
         "one address twice",
         HEADER + FIRST + "\n" + FIRST.replace("1,A1", "2,A2"),
@@ -53,7 +70,7 @@ ROSTERS = [
     (
         "one type with a board and without",
         ROSTER.replace("board", "prepaid"),
-        "line 2: SWITCH_ADDRESS_MISSING",
+        "line 2, column switch_unit: SWITCH_ADDRESS_MISSING",
     ),
 ]
 
@@ -65,13 +82,21 @@ PAID_TABLES = [
     ("seconds for a time", "account,meter,n\n1,A1,1790000000\n", "line 2, column n: '1790000000'"),
     ("a time without a zone", "account,meter,n\n1,A1,2026-11-19T14:02\n", "has no time zone"),
     ("a word for a time", "account,meter,n\n1,A1,noon\n", "column n: 'noon' is not a time"),
-    ("a time not come", "account,meter,n\n1,A1,4102444800000\n", "line 2: ENTRY_AFTER_AS_OF"),
+    (
+        "a time not come",
+        "account,meter,n\n1,A1,4102444800000\n",
+        "line 2, column n: ENTRY_AFTER_AS_OF",
+    ),
     (
         "maybe cut",
         PAID.replace("yes", "maybe"),
         "line 2, column cut: 'maybe' is neither yes nor no",
     ),
-    ("one account twice", PAID + PAID.splitlines()[1] + "\n", "line 4: DUPLICATE_ACCOUNT"),
+    (
+        "one account twice",
+        PAID + PAID.splitlines()[1] + "\n",
+        "line 4, column account: DUPLICATE_ACCOUNT",
+    ),
     ("an account too long", PAID.replace("100200300", "1" * 33), "line 2, column account"),
 ]
 
@@ -111,7 +136,7 @@ def test_tables_of_spreadsheets_are_read(desk: Desk) -> None:
 
 OPTIONS: list[tuple[str, Callable[[Desk], tuple[object, ...]]]] = [
     ("it would be stale at once", lambda desk: desk.list(**{"stale-after": "0h"})),
-    ("the receipt: Expected `str` of length <= 64", lambda d: d.receipt("--ref", "7" * 65)),
+    ("the receipt: ref: Expected str of length <= 64", lambda d: d.receipt("--ref", "7" * 65)),
     ("EXPIRED: no gateway would take it", lambda d: d.receipt("--exp", "2020-01-01T00:00:00Z")),
     ("a key of role site may not sign fg-receipt+jws", lambda d: d.receipt(key="site-1")),
     ("cannot read it (No such file or directory)", lambda d: d.receipt(key="receipt-9")),

@@ -1,0 +1,189 @@
+"""Records in words: one line each, for the log and for evidence.
+
+Owns the readable form of every kind of record and of every act of an order. Must never say more
+than the record does.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from gateway.console.words import CAUSES, MEANING, clock_time, duration, ended_in_words
+from gateway.core.fact import Move, TagKind
+from gateway.core.orders import (
+    Act,
+    Cancel,
+    Disconnect,
+    EndIsolation,
+    Hold,
+    Isolate,
+    Reconnect,
+    ReleaseForce,
+    ReleaseHold,
+    Resume,
+)
+from gateway.core.records import (
+    CauseRecorded,
+    CloseEnded,
+    CloseIntended,
+    GraceGranted,
+    HeadEndBack,
+    HeadEndLost,
+    ListInstalled,
+    OrderAccepted,
+    OrderRefused,
+    PacingResumed,
+    PacingStopped,
+    ReceiptAccepted,
+    Record,
+    Refused,
+    SiteInstalled,
+    Started,
+    SupplyChanged,
+    TagPlaced,
+    TagRemoved,
+    TaskEnded,
+    TaskIntended,
+)
+
+NAMED_MAX = 5
+"""Homes of one order that are named in a line; of more only their number is said."""
+MOVES = {Move.CLOSE: "close", Move.OPEN: "opening", Move.RELEASE: "release"}
+_Papers = SiteInstalled | ListInstalled | ReceiptAccepted | OrderAccepted | OrderRefused | Refused
+_Commands = GraceGranted | CloseIntended | CloseEnded | TaskIntended | TaskEnded
+
+
+def record_line(record: Record) -> str:
+    """One record, readable."""
+    return f"{record.number:>6}  {clock_time(record.wall_ms)}  {_said(record)}"
+
+
+def _said(record: Record) -> str:
+    body = record.body
+    match body:
+        case Started():
+            return f"daemon started, version {body.version}"
+        case HeadEndLost():
+            heard_ms = body.heard_ms
+            last = "before this boot"
+            if heard_ms is not None:
+                last = f"{duration(record.mono_ms - heard_ms)} before"
+            return f"the head end is lost, last heard {last}"
+        case HeadEndBack():
+            return "the head end is heard"
+        case SupplyChanged():
+            opened = f", opened {CAUSES[body.cause]}" if body.cause is not None else ""
+            return f"meter {body.serial}: {body.before} -> {body.after}{opened}"
+        case CauseRecorded():
+            opened = f"opened {CAUSES[body.cause]}"
+            return f"meter {body.serial} was {opened}, says {body.by}: {body.reason}"
+        case TagPlaced():
+            return f"{_tag(body)} placed by {body.by} ({body.origin}): {body.reason}"
+        case TagRemoved():
+            return f"{_tag(body)} removed by {body.by} ({body.origin}): {body.reason}"
+        case PacingStopped():
+            return f"transformer {body.dt} stopped, {body.brake}: {body.detail}"
+        case PacingResumed():
+            return f"transformer {body.dt} goes on, by {body.by}: {body.reason}"
+        case GraceGranted() | CloseIntended() | CloseEnded() | TaskIntended() | TaskEnded():
+            return f"account {body.account}: {_of_command(body)}"
+        case _:
+            return _of_paper(body)
+
+
+def _of_paper(body: _Papers) -> str:
+    match body:
+        case SiteInstalled():
+            return f"site document {body.seq} in force: {body.meters} meters ({body.road})"
+        case ListInstalled():
+            return f"list {body.seq} in force: {body.entries} paid accounts ({body.road})"
+        case ReceiptAccepted():
+            return f"account {body.account} paid: receipt {body.ref or body.n} ({body.road})"
+        case OrderAccepted():
+            return f"order {body.id}: {act_in_words(body.act)} ({_signed(body)})"
+        case OrderRefused():
+            meaning = f"{MEANING[body.name]}; " if body.name in MEANING else ""
+            said = f"order {body.id} ({body.kind}) refused {body.name}: {meaning}{body.detail}"
+            return f"{said} ({_signed(body)})"
+        case Refused():
+            return f"refused {body.name}: {body.detail} ({body.road})"
+        case _:
+            assert_never(body)
+
+
+def _of_command(body: _Commands) -> str:
+    match body:
+        case GraceGranted():
+            silent = duration(body.silent_ms)
+            return f"grace for {body.hours} h, nobody had paid; the head end silent for {silent}"
+        case CloseIntended():
+            grace = " by grace" if body.grace else ""
+            return f"close {body.close} decided{grace}{_again(body.attempt)}"
+        case CloseEnded():
+            return f"close {body.close} {_ended(body)}"
+        case TaskIntended():
+            decided = f"{MOVES[body.move]} {body.number} decided for order {body.order}"
+            return decided + _again(body.attempt)
+        case TaskEnded(number=None):
+            return f"{MOVES[body.move]} for order {body.order} not begun: {_ended(body)}"
+        case TaskEnded():
+            return f"{MOVES[body.move]} {body.number} for order {body.order} {_ended(body)}"
+        case _:
+            assert_never(body)
+
+
+def act_in_words(act: Act) -> str:
+    """What an order asks for."""
+    match act:
+        case Disconnect():
+            return f"cut account {_several([entry.account for entry in act.accounts])}"
+        case ReleaseForce():
+            return f"give meter {_several(act.meters)} back to its own prepay logic"
+        case Reconnect():
+            return f"supply of account {act.account} is asked for"
+        case Hold():
+            return f"hold meter {act.meter}: {act.reason}"
+        case ReleaseHold():
+            return f"release the hold on meter {act.meter}: {act.reason}"
+        case Isolate():
+            return f"isolate {_place(act.dt)}: {act.reason}"
+        case EndIsolation():
+            return f"end the isolation of {_place(act.dt)}: {act.reason}"
+        case Resume():
+            return f"let transformer {act.dt} go on: {act.reason}"
+        case Cancel():
+            return f"call off what order {act.order} has not begun"
+        case _:
+            assert_never(act)
+
+
+def _several(names: Sequence[str]) -> str:
+    if len(names) <= NAMED_MAX:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED_MAX])} and {len(names) - NAMED_MAX} more"
+
+
+def _place(dt: str | None) -> str:
+    return "the feeder" if dt is None else f"transformer {dt}"
+
+
+def _tag(body: TagPlaced | TagRemoved) -> str:
+    match body.kind:
+        case TagKind.HOLD:
+            return f"{body.kind} of meter {body.target}"
+        case TagKind.ISOLATE_DT | TagKind.ISOLATE_FEEDER:
+            return f"{body.kind} {body.target}".rstrip()
+        case _:
+            assert_never(body.kind)
+
+
+def _signed(body: OrderAccepted | OrderRefused) -> str:
+    return f"{body.road}, signed by {', '.join(body.signers)}"
+
+
+def _again(attempt: int) -> str:
+    return f", taken up again ({attempt})" if attempt > 1 else ""
+
+
+def _ended(body: CloseEnded | TaskEnded) -> str:
+    seen = f", {body.load_mv / 1000:.0f} V" if body.load_mv is not None else ""
+    return ended_in_words(body.outcome, body.verdict or body.why) + seen

@@ -1,0 +1,144 @@
+"""The status in words: for a technician who looks in, or is called.
+
+Owns the readable form of the summary. Must never add a judgement: every word in it is a verdict, a
+count or an age of `core.status`.
+"""
+
+from collections.abc import Iterator
+
+from gateway.console.words import (
+    ALARMS,
+    BRAKES,
+    CAUSES,
+    MEANING,
+    clock_time,
+    duration,
+    ended_in_words,
+)
+from gateway.core.fact import Outcome
+from gateway.core.model import Brake, Cause
+from gateway.core.status import GraceStatus, MeterStatus, Status, StopStatus
+
+INDENT = " " * 10
+"""Under what is said of a meter."""
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """The summary, readable."""
+    clock = "trusted" if status.clock_trusted else "not trusted: no time source has answered"
+    yield f"gateway   {status.gateway}; {clock_time(status.wall_ms)}, clock {clock}"
+    yield f"head end  {_head_end(status)}"
+    yield f"site      {'none yet' if status.site_seq is None else status.site_seq}"
+    yield f"list      {_list(status)}"
+    for bus in status.buses:
+        state = "open" if bus.open else "DOWN"
+        yield (
+            f"bus {bus.bus:<5} {state}, {bus.good} good, {bus.crc_errors} CRC errors, "
+            f"{bus.timeouts} time-outs, {bus.late} late, {len(bus.silent)} meters silent"
+            + (f"; {bus.detail}" if bus.detail else "")
+        )
+    counts = ", ".join(f"{name} {count}" for name, count in status.supply.items() if count)
+    yield f"supply    {status.meters} meters: {counts or 'none'}"
+    yield f"waiting   {_waiting(status)}"
+    restored = status.restored
+    yield (
+        f"restored  {restored.total} since the journal began, {restored.within_promise} within "
+        f"the promise, {restored.late} late, longest {duration(restored.worst_ms)}"
+    )
+    yield f"tags      {status.holds} holds, {status.isolations} isolations"
+    yield (
+        f"orders    last {status.order_seq or 'none'}; {status.tasks} openings or releases of "
+        "theirs have not ended"
+    )
+    yield f"records   {status.records}, {status.outbox} not yet at the head end"
+    if status.refusals:
+        names = ", ".join(f"{name} {count}" for name, count in sorted(status.refusals.items()))
+        yield f"refused   {names}"
+    if status.forced:
+        yield f"forced    {', '.join(status.forced)}: release once the head end has taken over"
+    for stop in status.stops:
+        yield f"stopped   {_stop(stop, status.wall_ms)}"
+    for grace in status.graces:
+        yield f"grace     {_grace(grace)}"
+    for meter in status.dark:
+        yield from _meter_lines(meter)
+    for alarm in status.alarms:
+        yield f"ALARM     {alarm}: {ALARMS[alarm]}"
+
+
+def _meter_lines(meter: MeterStatus) -> Iterator[str]:
+    """One meter that is not connected: where it is, and why it is so for how long."""
+    waited = f", waiting {duration(meter.waited_ms)}" if meter.waited_ms else ""
+    yield (
+        f"dark      account {meter.account}  meter {meter.meter}  {meter.dt}  {meter.state}  "
+        f"{meter.standing}{waited}"
+    )
+    likely = "" if meter.foretold_ms is None else f"; likely in {duration(meter.foretold_ms)}"
+    yield f"{INDENT}{_verdict(meter)}{likely}"
+    if meter.cause is not None:
+        yield f"{INDENT}opened {CAUSES[Cause(meter.cause)]}"
+    if meter.last_outcome not in {None, Outcome.CLOSED_VERIFIED}:
+        ended = ended_in_words(Outcome(meter.last_outcome), meter.last_detail)
+        yield f"{INDENT}last command {meter.last_move} {ended}"
+
+
+def _verdict(meter: MeterStatus) -> str:
+    said = f"{meter.verdict}: {MEANING[meter.verdict]}"
+    if meter.brake is not None:
+        said = f"{meter.verdict} by {meter.brake}: {BRAKES[Brake(meter.brake)]}"
+    if meter.wait_ms is not None:
+        said += f"; {duration(max(0, meter.wait_ms))} to go"
+    return said
+
+
+def _waiting(status: Status) -> str:
+    said = (
+        f"{status.waiting} paid and dark, longest {duration(status.longest_wait_ms)} "
+        f"of {duration(status.promise_ms)}"
+    )
+    if not status.waiting:
+        return said
+    if status.foretold_finish_ms is None:
+        return f"{said}; none of them can be closed now"
+    return f"{said}; the last is likely in {duration(status.foretold_finish_ms)}"
+
+
+def _stop(stop: StopStatus, wall_ms: int) -> str:
+    until = "until its voltage is back"
+    if stop.over_ms:
+        until = f"until {clock_time(wall_ms + stop.over_ms)} (in {duration(stop.over_ms)})"
+    return f"{stop.dt} {until}, {stop.brake}: {stop.detail}"
+
+
+def _grace(grace: GraceStatus) -> str:
+    if grace.over_ms > 0:
+        rest = f"for {duration(grace.over_ms)} more"
+    else:
+        rest = f"over since {duration(-grace.over_ms)}: the head end decides"
+    return f"account {grace.account} has supply without proof of payment, {rest}"
+
+
+def _head_end(status: Status) -> str:
+    broker = status.broker
+    if broker is None:
+        link = "broker not tried yet"
+    elif broker.connected:
+        link = f"broker connected ({broker.protocol})"
+    else:
+        link = f"broker not connected: {broker.detail}"
+    known = status.head_end
+    if known is None:
+        return f"{link}; the head end has not been heard"
+    state = "online" if known.online else "DOWN"
+    return f"{link}; head end {state} for {duration(known.since_ms)}"
+
+
+def _list(status: Status) -> str:
+    in_force = status.list
+    if in_force is None:
+        return "none yet"
+    stale = ", STALE" if in_force.stale else ""
+    return (
+        f"{in_force.seq} by {in_force.signer}: {in_force.entries} paid accounts, received "
+        f"{duration(in_force.age_ms)} ago{stale}"
+    )

@@ -1,0 +1,192 @@
+"""Ordering: what becomes of an order.
+
+Owns every reason for which an order of the head end is not taken, and the records that an accepted
+one makes at once. Must never open or close anything: a disconnection is admitted as a whole or not
+at all (`disconnection` rules on each of its homes), and `plan` begins it.
+
+An order is used once: also one that is refused is used up, so that nobody can keep it for a better
+moment. Only what came by a road that no order takes counts as never come.
+"""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
+from gateway.core.changes import tasks_of, to_be_done
+from gateway.core.disconnection import OpenVerdict, may_open, room_in_the_hour
+from gateway.core.fact import Answer, DocumentClaim, Origin, ResumeClaim, Road, TagClaim, TagKind
+from gateway.core.image import Image
+from gateway.core.model import Now
+from gateway.core.orders import (
+    DANGEROUS,
+    Act,
+    Cancel,
+    CutEntry,
+    Disconnect,
+    EndIsolation,
+    Hold,
+    Isolate,
+    Order,
+    Reconnect,
+    ReleaseForce,
+    ReleaseHold,
+    Resume,
+    kind_of,
+)
+from gateway.core.records import Body, OrderAccepted, OrderRefused
+from gateway.core.requests import admit_resume, admit_tag
+from gateway.core.sequence import clock_unknown, expired, is_duplicate, not_yet_valid
+from gateway.core.signature import Verified
+from gateway.core.soundness import Unsound
+from gateway.core.standing import Newness, Standing, Word, compare
+
+MAY_BEGIN = frozenset({OpenVerdict.PERMIT, OpenVerdict.PACED})
+
+
+def judge_order(
+    order: Order, verified: Verified, claim: DocumentClaim, image: Image, now: Now
+) -> Admission:
+    """What becomes of a sound order. Raises `Unsound` where it counts as never come."""
+    kept = image.kept
+    if kept.order_digest is not None and is_duplicate(
+        order.seq, verified.digest, kept.order_seq, kept.order_digest
+    ):
+        return Admission(answer=DUPLICATE)
+    if claim.retained:
+        raise Unsound("RETAINED_ORDER", "an order is never kept by the broker; publish it unkept")
+    if isinstance(order.act, DANGEROUS) and claim.road is not Road.MQTT:
+        raise Unsound("ROAD_NOT_ALLOWED", "what can darken a home comes by MQTT, no other road")
+    accepted = OrderAccepted(
+        id=order.id,
+        seq=order.seq,
+        act=order.act,
+        iat=order.iat,
+        exp=order.exp,
+        boot=order.boot,
+        digest=verified.digest,
+        signers=tuple(verified.signers),
+        road=claim.road,
+    )
+    try:
+        _check_fresh(order, now)
+        also = tuple(_judge_act(order.act, accepted, image, now))
+    except Unsound as flaw:
+        return _refused(flaw, accepted, verified)
+    return Admission(answer=ACCEPTED, bodies=(accepted, *also), verified=verified)
+
+
+def _check_fresh(order: Order, now: Now) -> None:
+    if isinstance(order.act, DANGEROUS):
+        return  # in the order of its own guards
+    if expired(order.exp, now):
+        raise Unsound(OpenVerdict.EXPIRED, f"it had to be here by {order.exp}")
+    if not_yet_valid(order.iat, now):
+        raise Unsound(OpenVerdict.NOT_YET_VALID, f"it is issued at {order.iat}")
+    if clock_unknown(order.boot, now):
+        raise Unsound(
+            OpenVerdict.CLOCK_UNKNOWN,
+            f"no time source has answered; let it echo boot {now.boot}",
+        )
+
+
+def _judge_act(act: Act, accepted: OrderAccepted, image: Image, now: Now) -> Iterator[Body]:
+    """The records beside the order's own. Raises `Unsound`."""
+    match act:
+        case Disconnect():
+            for at, entry in enumerate(act.accounts):
+                _check_word(entry, f"args.accounts[{at}]", accepted, image)
+            _check_tasks(accepted, image, now)
+        case ReleaseForce():
+            _check_tasks(accepted, image, now)
+        case Reconnect():
+            _check_account(act, image)
+        case Hold() | ReleaseHold():
+            place = isinstance(act, Hold)
+            yield from _tag(TagKind.HOLD, act.meter, place, act.reason, accepted.id, image)
+        case Isolate() | EndIsolation():
+            place = isinstance(act, Isolate)
+            kind = TagKind.ISOLATE_FEEDER if act.dt is None else TagKind.ISOLATE_DT
+            yield from _tag(kind, act.dt or "", place, act.reason, accepted.id, image)
+        case Resume():
+            claim = ResumeClaim(dt=act.dt, by=_by(accepted.id), reason=act.reason)
+            yield from _bodies(admit_resume(claim, image))
+        case Cancel():
+            if all(task.order != act.order for task in image.kept.tasks.values()):
+                raise Unsound("NOTHING_TO_CANCEL", f"nothing of order {act.order} waits")
+        case _:
+            assert_never(act)
+
+
+def _check_word(entry: CutEntry, where: str, accepted: OrderAccepted, image: Image) -> None:
+    """Whether the cut is news about its account. Raises `Unsound`."""
+    word = Word(standing=Standing.CUT, n=entry.n, meter=entry.meter, digest=accepted.digest)
+    stands = image.word(entry.account)
+    match compare(word, stands):
+        case Newness.OLDER if stands is not None and stands.standing is not Standing.PAID:
+            raise Unsound("OLDER_THAN_STANDING", f"{where}: n {entry.n} is before the newest word")
+        case Newness.EQUIVOCATION:
+            raise Unsound("EQUIVOCATION", f"{where}: n {entry.n} already says otherwise")
+        case _:
+            pass
+
+
+def _check_tasks(accepted: OrderAccepted, image: Image, now: Now) -> None:
+    """Whether all of it may be done: all or nothing. Raises `Unsound`."""
+    tasks = tasks_of(accepted, image)
+    for serial, task in tasks.items():
+        if serial in image.kept.tasks:
+            raise Unsound("TASK_UNDER_WAY", f"meter {serial} is still at an earlier order's")
+        ruling = may_open(task, image, now)
+        if ruling.verdict not in MAY_BEGIN:
+            raise Unsound(ruling.verdict, f"meter {serial} of account {task.account}")
+    count, room = len(to_be_done(tasks, image)), room_in_the_hour(image, now)
+    if count > room:
+        raise Unsound(
+            OpenVerdict.BULK_CEILING,
+            f"{count} homes, {max(room, 0)} more are allowed within this hour",
+        )
+
+
+def _check_account(act: Reconnect, image: Image) -> None:
+    meter = image.by_account.get(act.account)
+    if meter is None:
+        raise Unsound("NOT_ON_ROSTER", f"account {act.account} is not on this feeder's roster")
+    if meter.serial != act.meter:
+        raise Unsound(
+            "METER_MISMATCH", f"the order names meter {act.meter}, the roster {meter.serial}"
+        )
+
+
+def _tag(
+    kind: TagKind, target: str, place: bool, reason: str, order: str, image: Image
+) -> Iterator[Body]:
+    claim = TagClaim(
+        kind=kind, target=target, place=place, by=_by(order), reason=reason, origin=Origin.ORDER
+    )
+    yield from _bodies(admit_tag(claim, image))
+
+
+def _bodies(admission: Admission) -> tuple[Body, ...]:
+    answer: Answer = admission.answer
+    if not answer.accepted:
+        raise Unsound(answer.word, answer.detail)
+    return admission.bodies
+
+
+def _by(order: str) -> str:
+    return f"order {order}"
+
+
+def _refused(flaw: Unsound, accepted: OrderAccepted, verified: Verified) -> Admission:
+    body = OrderRefused(
+        id=accepted.id,
+        seq=accepted.seq,
+        kind=kind_of(accepted.act),
+        name=flaw.name,
+        detail=flaw.detail[:300],
+        digest=accepted.digest,
+        signers=accepted.signers,
+        road=accepted.road,
+    )
+    answer = Answer(accepted=False, word=flaw.name, detail=flaw.detail[:300])
+    return Admission(answer=answer, bodies=(body,), verified=verified)
