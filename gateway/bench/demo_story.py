@@ -137,7 +137,7 @@ class Story:
             ),
         )
         order = self._papers.disconnection(
-            homes, wall_ms(), seq=status.order_seq + 1, boot=status.boot
+            homes, wall_ms(), seq=status.order_seq + 1, boot=status.nonce
         )
         await self._publish(order)
 

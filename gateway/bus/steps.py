@@ -211,7 +211,7 @@ class Steps:
         )
 
     def _may_have_written(self, outcome: Outcome) -> bool:
-        before = self.command.resumed and outcome not in {Outcome.REFUSED, Outcome.FAILED}
+        before = self.command.resumed and outcome is not Outcome.FAILED
         return self.writes > 0 or before
 
     async def _read_serial(self) -> Serial | None:

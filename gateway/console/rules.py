@@ -16,7 +16,6 @@ from gateway.core.disconnection import (
     OPEN_GUARDS,
     OPEN_WIRE_GUARDS,
     RELEASE_GUARDS,
-    RELEASE_WIRE_GUARDS,
     OpenVerdict,
 )
 from gateway.core.model import Value
@@ -53,14 +52,17 @@ def rule_tables() -> tuple[RuleTable, ...]:
         _table(
             "An opening, before it is decided", OPEN_GUARDS, OpenVerdict.PACED, OpenVerdict.PERMIT
         ),
-        _table(f"An opening, before the write: {every}", OPEN_WIRE_GUARDS, OpenVerdict.PERMIT),
         _table(
             "A release, before it is decided",
             RELEASE_GUARDS,
             OpenVerdict.PACED,
             OpenVerdict.PERMIT,
         ),
-        _table(f"A release, before the write: {every}", RELEASE_WIRE_GUARDS, OpenVerdict.PERMIT),
+        _table(
+            f"An opening or a release, before the write: {every}",
+            OPEN_WIRE_GUARDS,
+            OpenVerdict.PERMIT,
+        ),
     )
 
 

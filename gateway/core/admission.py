@@ -15,7 +15,7 @@ from gateway.core.model import Account, Now, Serial
 from gateway.core.ordering import judge_order
 from gateway.core.orders import Order
 from gateway.core.records import ListInstalled, ReceiptAccepted, Refused, SiteInstalled
-from gateway.core.sequence import is_duplicate
+from gateway.core.sequence import in_the_future, is_duplicate
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Verified, digest_of, verify
 from gateway.core.soundness import Unsound, check
 from gateway.core.standing import Newness, Standing, Word, compare, word_in_force
@@ -67,7 +67,7 @@ def _judge(
         case Site():
             return _judge_site(document, verified, claim.road, image)
         case AllowList():
-            return _judge_list(document, verified, claim.road, image)
+            return _judge_list(document, verified, claim.road, image, now)
         case Receipt():
             return _judge_receipt(document, verified, claim.road, image, now)
         case Order():
@@ -78,9 +78,8 @@ def _judge(
 
 def _judge_site(site: Site, verified: Verified, road: Road, image: Image) -> Admission:
     kept = image.kept
-    if kept.site is not None and is_duplicate(
-        site.seq, verified.digest, kept.site.seq, kept.site_digest
-    ):
+    seq_known = 0 if kept.site is None else kept.site.seq
+    if is_duplicate(site.seq, verified.digest, seq_known, kept.site_digest):
         return Admission(answer=DUPLICATE)
     body = SiteInstalled(
         seq=site.seq,
@@ -92,17 +91,21 @@ def _judge_site(site: Site, verified: Verified, road: Road, image: Image) -> Adm
     return Admission(answer=ACCEPTED, bodies=(body,), document=site, verified=verified)
 
 
-def _judge_list(allow_list: AllowList, verified: Verified, road: Road, image: Image) -> Admission:
+def _judge_list(
+    allow_list: AllowList, verified: Verified, road: Road, image: Image, now: Now
+) -> Admission:
     in_force = image.kept.list_in_force
-    if in_force is not None:
-        if is_duplicate(allow_list.seq, verified.digest, in_force.seq, in_force.digest):
-            return Admission(answer=DUPLICATE)
-        if allow_list.as_of < in_force.as_of:
-            raise Unsound("AS_OF_FELL", f"as_of {allow_list.as_of} is before {in_force.as_of}")
+    seq_known, digest_known = (0, None) if in_force is None else (in_force.seq, in_force.digest)
+    if is_duplicate(allow_list.seq, verified.digest, seq_known, digest_known):
+        return Admission(answer=DUPLICATE)
+    if in_force is not None and allow_list.as_of < in_force.as_of:
+        raise Unsound("AS_OF_FELL", f"as_of {allow_list.as_of} is before {in_force.as_of}")
+    if in_the_future(allow_list.as_of, now):
+        raise Unsound("AS_OF_IN_FUTURE", f"as_of {allow_list.as_of} is yet to come")
     for at, entry in enumerate(allow_list.accounts):
         word = Word(standing=Standing.PAID, n=entry.n, meter=entry.meter, digest=verified.digest)
         stands = word_in_force(entry.account, in_force, image.kept.words)
-        if compare(word, stands) is Newness.EQUIVOCATION:
+        if compare(word, stands, image.meters_of(entry.account)) is Newness.EQUIVOCATION:
             raise Unsound("EQUIVOCATION", f"accounts[{at}]: n {entry.n} already says otherwise")
     body = ListInstalled(
         seq=allow_list.seq,
@@ -128,7 +131,8 @@ def _judge_receipt(
             f"the receipt names meter {receipt.meter}, the roster {meter.serial}",
         )
     stands = image.word(receipt.account)
-    newness, asked = compare(word, stands), image.kept.asks.get(receipt.account)
+    newness = compare(word, stands, image.meters_of(receipt.account))
+    asked = image.kept.asks.get(receipt.account)
     match newness:
         case Newness.OLDER:
             raise Unsound(
@@ -142,6 +146,8 @@ def _judge_receipt(
             pass
         case _:
             assert_never(newness)
+    if in_the_future(receipt.n, now):
+        raise Unsound("N_IN_FUTURE", f"n {receipt.n} is yet to come")
     if receipt.exp < now.wall_low_ms:
         raise Unsound("EXPIRED", f"it had to be handed in by {receipt.exp}")
     body = ReceiptAccepted(

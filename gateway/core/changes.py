@@ -5,7 +5,6 @@ concerns the switches stands in `switched`. Must never judge: what is applied he
 decided before, and a restart applies it again with the same result.
 """
 
-from collections.abc import Mapping
 from typing import assert_never
 
 import msgspec
@@ -20,14 +19,13 @@ from gateway.core.kept import (
     GraceGiven,
     HeadEndKnown,
     Instant,
-    Kept,
     Opened,
     Proof,
     Stop,
     Tag,
     Task,
 )
-from gateway.core.model import Account, Serial, SupplyState
+from gateway.core.model import Account, Serial
 from gateway.core.orders import (
     Cancel,
     Disconnect,
@@ -62,6 +60,7 @@ from gateway.core.records import (
     TaskEnded,
     TaskIntended,
 )
+from gateway.core.roster import asks_after, former_after, tags_after
 from gateway.core.standing import ListInForce, Standing, Word, in_force_from
 from gateway.core.switched import (
     close_ended,
@@ -71,11 +70,10 @@ from gateway.core.switched import (
     task_intended,
 )
 from gateway.core.waiting import at_least_ms, at_ms, instant_of
+from gateway.core.watch import COOL_DOWN
 
 UNWRITTEN = "UNWRITTEN"
 """The tally of refusals that were counted without a record of their own."""
-FORMER_MAX = 8
-"""Meters of an account that are remembered after it got another one."""
 
 
 def apply(image: Image, record: Record, document: Document | None) -> Image:
@@ -152,6 +150,7 @@ def _of_switches(
                 stops={dt: stop for dt, stop in kept.stops.items() if dt != body.dt},
                 trials={dt: trials for dt, trials in kept.trials.items() if dt != body.dt},
                 resumed={**kept.resumed, body.dt: at},
+                insisted=kept.insisted if body.by == COOL_DOWN else {**kept.insisted, body.dt: at},
             )
         case _:
             assert_never(body)
@@ -167,7 +166,9 @@ def _site_installed(image: Image, body: SiteInstalled, site: Site, at: Instant) 
         image,
         site=site,
         site_digest=body.digest,
-        former=_former(kept, site),
+        former=former_after(kept, site),
+        asks=asks_after(kept, site),
+        tags=tags_after(kept, site),
         supply={s: value for s, value in kept.supply.items() if s in serials},
         causes={s: value for s, value in kept.causes.items() if s in serials},
         setbacks={s: value for s, value in kept.setbacks.items() if s in serials},
@@ -175,23 +176,10 @@ def _site_installed(image: Image, body: SiteInstalled, site: Site, at: Instant) 
         trials={dt: value for dt, value in kept.trials.items() if dt in dts},
         stops={dt: value for dt, value in kept.stops.items() if dt in dts},
         resumed={dt: value for dt, value in kept.resumed.items() if dt in dts},
+        insisted={dt: value for dt, value in kept.insisted.items() if dt in dts},
     )
     # An account that is new on the roster may have been on the list all along.
     return _with_proofs(with_roster(after), kept.list_received or at)
-
-
-def _former(kept: Kept, site: Site) -> dict[str, tuple[str, ...]]:
-    """The meters that accounts had before: the account moves to its new one, papers and all."""
-    former = {}
-    before = {} if kept.site is None else {meter.account: meter for meter in kept.site.meters}
-    for meter in site.meters:
-        known = kept.former.get(meter.account, ())
-        if meter.account in before:
-            known = (*known, before[meter.account].serial)
-        others = tuple(serial for serial in dict.fromkeys(known) if serial != meter.serial)
-        if others:
-            former[meter.account] = others[-FORMER_MAX:]
-    return former
 
 
 def _list_installed(
@@ -256,9 +244,14 @@ def _receipt_accepted(image: Image, body: ReceiptAccepted, at: Instant) -> Image
         image,
         words={**kept.words, body.account: word},
         proofs={**kept.proofs, body.account: proof},
-        asks={**kept.asks, body.account: Ask(n=body.n, accepted=at)},
     )
-    return _with_graces_settled(after)
+    return _with_graces_settled(_asked(after, body.account, body.n, at))
+
+
+def _asked(image: Image, account: str, n: int, at: Instant) -> Image:
+    meter = image.by_account[account].serial
+    ask = Ask(n=n, meter=meter, accepted=at)
+    return with_kept(image, asks={**image.kept.asks, account: ask})
 
 
 def _order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
@@ -266,14 +259,13 @@ def _order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
     act = body.act
     match act:
         case Disconnect():
-            return _disconnect(image, body, act)
+            return _disconnect(image, body, act, at)
         case ReleaseForce():
-            tasks = to_be_done(tasks_of(body, image), image)
-            return with_kept(image, tasks={**image.kept.tasks, **tasks})
+            return with_kept(image, tasks={**image.kept.tasks, **tasks_of(body, image, at)})
         case Reconnect():
             before = image.kept.asks.get(act.account)
-            ask = Ask(n=0 if before is None else before.n, accepted=at)
-            return with_kept(image, asks={**image.kept.asks, act.account: ask})
+            n = 0 if before is None else before.n
+            return _asked(image, act.account, n, at)
         case Cancel():
             tasks = {
                 serial: msgspec.structs.replace(task, cancelled=True)
@@ -288,7 +280,7 @@ def _order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
             assert_never(act)
 
 
-def _disconnect(image: Image, body: OrderAccepted, act: Disconnect) -> Image:
+def _disconnect(image: Image, body: OrderAccepted, act: Disconnect, at: Instant) -> Image:
     kept = image.kept
     words = {
         entry.account: Word(
@@ -300,41 +292,28 @@ def _disconnect(image: Image, body: OrderAccepted, act: Disconnect) -> Image:
     return with_kept(
         image,
         words={**kept.words, **words},
-        tasks={**kept.tasks, **to_be_done(tasks_of(body, image), image)},
+        tasks={**kept.tasks, **tasks_of(body, image, at)},
         proofs={account: proof for account, proof in kept.proofs.items() if account not in cut},
         asks={account: ask for account, ask in kept.asks.items() if account not in cut},
     )
 
 
-def tasks_of(body: OrderAccepted, image: Image) -> dict[str, Task]:
-    """What an order that moves switches asks of which meter."""
+def tasks_of(body: OrderAccepted, image: Image, at: Instant) -> dict[str, Task]:
+    """What an order that moves switches asks of which meter; the wire says which need it."""
     act = body.act
     if isinstance(act, ReleaseForce):
         accounts = {s: image.roster[s].account if s in image.roster else "" for s in act.meters}
-        return {s: _task(body, Move.RELEASE, accounts[s], s) for s in act.meters}
+        return {s: _task(body, at, Move.RELEASE, accounts[s], s) for s in act.meters}
     assert isinstance(act, Disconnect)
     return {
-        entry.meter: _task(body, Move.OPEN, entry.account, entry.meter, n=entry.n)
+        entry.meter: _task(body, at, Move.OPEN, entry.account, entry.meter, n=entry.n)
         for entry in act.accounts
     }
 
 
-def to_be_done(tasks: Mapping[str, Task], image: Image) -> dict[str, Task]:
-    """Those of an order's tasks that move a switch: one that is and stays open needs no opening."""
-
-    def stays_open(serial: str) -> bool:
-        supply = image.kept.supply.get(serial)
-        opened = supply is not None and supply.state is SupplyState.DISCONNECTED
-        return opened and serial not in image.kept.closings
-
-    return {
-        serial: task
-        for serial, task in tasks.items()
-        if task.move is Move.RELEASE or not stays_open(serial)
-    }
-
-
-def _task(body: OrderAccepted, move: Move, account: str, meter: str, n: int = 0) -> Task:
+def _task(
+    body: OrderAccepted, at: Instant, move: Move, account: str, meter: str, n: int = 0
+) -> Task:
     return Task(
         move=move,
         order=body.id,
@@ -343,6 +322,7 @@ def _task(body: OrderAccepted, move: Move, account: str, meter: str, n: int = 0)
         iat=body.iat,
         exp=body.exp,
         signers=len(body.signers),
+        accepted=at,
         boot=body.boot,
         n=n,
     )

@@ -14,7 +14,7 @@ from enum import StrEnum
 from gateway.core.calendar import LocalTime, local_time
 from gateway.core.fact import Move
 from gateway.core.image import MINUTE_MS, Image
-from gateway.core.kept import HOUR_MS, Task
+from gateway.core.kept import DAY_MS, HOUR_MS, Task
 from gateway.core.model import Meter, Now, Reading, SupplyState, Value
 from gateway.core.orders import DANGEROUS_KEYS
 from gateway.core.reconnection import identity_unproven, state_unreadable, wrong_meter
@@ -90,7 +90,7 @@ def may_write_open(meter: Meter, reading: Reading, image: Image, now: Now) -> Op
     for verdict, stands_against in guards_of(task.move):
         if stands_against(task, image, now):
             return verdict
-    for verdict, speaks_against in wire_guards_of(task.move):
+    for verdict, speaks_against in OPEN_WIRE_GUARDS:
         if speaks_against(meter, reading, image):
             return verdict
     return OpenVerdict.PERMIT
@@ -105,11 +105,6 @@ def room_in_the_hour(image: Image, now: Now) -> int:
 def guards_of(move: Move) -> tuple[tuple[OpenVerdict, OpenGuard], ...]:
     """The guards that stand against a move, in their order."""
     return RELEASE_GUARDS if move is Move.RELEASE else OPEN_GUARDS
-
-
-def wire_guards_of(move: Move) -> tuple[tuple[OpenVerdict, OpenWireGuard], ...]:
-    """What is asked with fresh readings, after all guards of the move."""
-    return RELEASE_WIRE_GUARDS if move is Move.RELEASE else OPEN_WIRE_GUARDS
 
 
 def _canceled(task: Task, _: Image, __: Now) -> bool:
@@ -134,8 +129,10 @@ def _life_too_long(task: Task, _: Image, __: Now) -> bool:
 
 
 def _expired(task: Task, _: Image, now: Now) -> bool:
-    """It is certainly past its expiry."""
-    return expired(task.exp, now)
+    """It is certainly past its expiry, or was accepted longer ago than it lives."""
+    accepted = task.accepted
+    lived = accepted.boot != now.boot or now.mono_ms - accepted.mono_ms > task.exp - task.iat
+    return lived or expired(task.exp, now)
 
 
 def _not_yet_valid(task: Task, _: Image, now: Now) -> bool:
@@ -144,13 +141,13 @@ def _not_yet_valid(task: Task, _: Image, now: Now) -> bool:
 
 
 def _clock_unknown(task: Task, _: Image, now: Now) -> bool:
-    """No trusted time, and it does not echo this boot's nonce."""
+    """No trusted time, and it does not echo what this gateway said in the last 15 minutes."""
     return clock_unknown(task.boot, now)
 
 
-def _list_stale(_: Task, image: Image, now: Now) -> bool:
+def _list_stale(task: Task, image: Image, now: Now) -> bool:
     """The allow-list is past its `stale_after`, or there is none: who has paid is not known."""
-    return image.stale(now.wall_low_ms)
+    return image.stale(max(now.wall_low_ms, task.iat))
 
 
 def _newer_paid(task: Task, image: Image, _: Now) -> bool:
@@ -225,20 +222,25 @@ def _reads_open(_: Meter, reading: Reading, __: Image) -> bool:
 
 
 def _moved_in_the_hour(image: Image, now: Now, but: int | None) -> int:
+    # One that has not ended may still be written: it counts as of now.
     return sum(
-        mark.number != but and at_least_ms(mark.at, now) < HOUR_MS for mark in image.kept.moved
+        mark.number != but and (not mark.ended or at_least_ms(mark.at, now) < HOUR_MS)
+        for mark in image.kept.moved
     )
 
 
 def _turn_ms(image: Image, now: Now) -> int:
     if not image.kept.moved:
         return 0
-    last_ms = now.mono_ms - at_least_ms(image.kept.moved[-1].at, now)
+    last = image.kept.moved[-1]
+    last_ms = now.mono_ms - (at_least_ms(last.at, now) if last.ended else 0)
     return last_ms + image.disconnection.gap_ms
 
 
 def _touches(terms: Disconnection, from_ms: int, until_ms: int) -> bool:
     """Whether any minute between two instants is protected."""
+    if until_ms - from_ms > DAY_MS:
+        return True
     at_ms = from_ms
     while True:
         local = local_time(at_ms, terms.utc_offset_min)
@@ -293,12 +295,11 @@ RELEASE_GUARDS: tuple[tuple[OpenVerdict, OpenGuard], ...] = (
     *_PROTECTION,
 )
 """The guards of a release: the meter may open when it is left to its own logic."""
-RELEASE_WIRE_GUARDS: tuple[tuple[OpenVerdict, OpenWireGuard], ...] = (
+OPEN_WIRE_GUARDS: tuple[tuple[OpenVerdict, OpenWireGuard], ...] = (
     (OpenVerdict.WRONG_METER, wrong_meter),
     (OpenVerdict.IDENTITY_UNPROVEN, identity_unproven),
     (OpenVerdict.STATE_UNKNOWN, state_unreadable),
-)
-OPEN_WIRE_GUARDS: tuple[tuple[OpenVerdict, OpenWireGuard], ...] = (
-    *RELEASE_WIRE_GUARDS,
     (OpenVerdict.ALREADY_DISCONNECTED, _reads_open),
 )
+"""What is asked with fresh readings. A meter that is open is not released: its own logic might
+close it, and nobody has said that it may."""

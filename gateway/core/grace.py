@@ -27,7 +27,8 @@ def grace_applies(meter: Meter, image: Image, now: Now) -> bool:
 def running_grace(meter: Meter, image: Image, now: Now) -> GraceGiven | None:
     """The grace that was given for the account's present standing and is not over."""
     given = _given(meter, image)
-    if given is None or at_least_ms(given.granted, now) >= given.hours * HOUR_MS:
+    since_ms = None if given is None else at_most_ms(given.granted, now)
+    if given is None or since_ms is None or since_ms >= given.hours * HOUR_MS:
         return None
     return given
 

@@ -82,9 +82,15 @@ class Image(Value):
         """The newest word about an account."""
         return word_in_force(account, self.kept.list_in_force, self.kept.words)
 
+    def meters_of(self, account: str) -> frozenset[str]:
+        """The account's meter, and those that it had before."""
+        meter = self.by_account.get(account)
+        own = () if meter is None else (meter.serial,)
+        return frozenset((*own, *self.kept.former.get(account, ())))
+
     def names_the_meter(self, word: Word, meter: Meter) -> bool:
         """Whether a word is about the account's meter, or about one that it had before."""
-        return word.meter == meter.serial or word.meter in self.kept.former.get(meter.account, ())
+        return word.meter in self.meters_of(meter.account)
 
     def tags(self, kind: TagKind, target: str = "") -> tuple[Tag, ...]:
         """The tags of a kind on a target."""

@@ -85,6 +85,7 @@ class Task(Value):
     iat: int
     exp: int
     signers: int
+    accepted: Instant
     boot: str | None = None
     n: int = 0
     """Of an opening: the ledger time as of which the account is cut."""
@@ -113,6 +114,8 @@ class MoveMark(Value):
 
     number: int
     at: Instant
+    """When it was decided; once that is known, when it was on the wire."""
+    ended: bool = False
 
 
 class Trial(Value):
@@ -148,12 +151,13 @@ class Proof(Value):
 
 
 class Ask(Value):
-    """Somebody asked for supply: a receipt of ledger time `n`, or an order (then `n` is 0).
+    """Somebody asked for supply at a meter: a receipt of ledger time `n`, or an order (`n` is 0).
 
     `fulfilled`: when there first was some.
     """
 
     n: int
+    meter: str
     accepted: Instant
     fulfilled: Instant | None = None
 
@@ -214,6 +218,8 @@ class Kept(Value):
     stops: Mapping[str, Stop] = {}
     resumed: Mapping[str, Instant] = {}
     """When a stopped DT went on: it is observed anew."""
+    insisted: Mapping[str, Instant] = {}
+    """When somebody let it go on by name, whatever its check meter reads."""
     setbacks: Mapping[str, Setback] = {}
     ended: Mapping[str, CloseEnded | TaskEnded] = {}
     """The last outcome of each meter."""

@@ -70,6 +70,10 @@ class Cause(StrEnum):
     """A protection: overload, temperature, tamper."""
 
 
+FOR_SAFETY = frozenset({Cause.TECHNICIAN, Cause.TRIP})
+"""Causes that overrule whoever asked for supply before."""
+
+
 class Brake(StrEnum):
     """Why a permitted close has to wait for its turn."""
 

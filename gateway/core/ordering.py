@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
-from gateway.core.changes import tasks_of, to_be_done
+from gateway.core.changes import tasks_of
 from gateway.core.disconnection import OpenVerdict, may_open, room_in_the_hour
 from gateway.core.fact import Answer, DocumentClaim, Origin, ResumeClaim, Road, TagClaim, TagKind
 from gateway.core.image import Image
@@ -39,6 +39,7 @@ from gateway.core.sequence import clock_unknown, expired, is_duplicate, not_yet_
 from gateway.core.signature import Verified
 from gateway.core.soundness import Unsound
 from gateway.core.standing import Newness, Standing, Word, compare
+from gateway.core.waiting import instant_of
 
 MAY_BEGIN = frozenset({OpenVerdict.PERMIT, OpenVerdict.PACED})
 
@@ -48,9 +49,7 @@ def judge_order(
 ) -> Admission:
     """What becomes of a sound order. Raises `Unsound` where it counts as never come."""
     kept = image.kept
-    if kept.order_digest is not None and is_duplicate(
-        order.seq, verified.digest, kept.order_seq, kept.order_digest
-    ):
+    if is_duplicate(order.seq, verified.digest, kept.order_seq, kept.order_digest):
         return Admission(answer=DUPLICATE)
     if claim.retained:
         raise Unsound("RETAINED_ORDER", "an order is never kept by the broker; publish it unkept")
@@ -85,7 +84,7 @@ def _check_fresh(order: Order, now: Now) -> None:
     if clock_unknown(order.boot, now):
         raise Unsound(
             OpenVerdict.CLOCK_UNKNOWN,
-            f"no time source has answered; let it echo boot {now.boot}",
+            "no time source has answered, and it does not echo a status of the last 15 minutes",
         )
 
 
@@ -121,7 +120,7 @@ def _check_word(entry: CutEntry, where: str, accepted: OrderAccepted, image: Ima
     """Whether the cut is news about its account. Raises `Unsound`."""
     word = Word(standing=Standing.CUT, n=entry.n, meter=entry.meter, digest=accepted.digest)
     stands = image.word(entry.account)
-    match compare(word, stands):
+    match compare(word, stands, image.meters_of(entry.account)):
         case Newness.OLDER if stands is not None and stands.standing is not Standing.PAID:
             raise Unsound("OLDER_THAN_STANDING", f"{where}: n {entry.n} is before the newest word")
         case Newness.EQUIVOCATION:
@@ -132,14 +131,14 @@ def _check_word(entry: CutEntry, where: str, accepted: OrderAccepted, image: Ima
 
 def _check_tasks(accepted: OrderAccepted, image: Image, now: Now) -> None:
     """Whether all of it may be done: all or nothing. Raises `Unsound`."""
-    tasks = tasks_of(accepted, image)
+    tasks = tasks_of(accepted, image, instant_of(now))
     for serial, task in tasks.items():
         if serial in image.kept.tasks:
             raise Unsound("TASK_UNDER_WAY", f"meter {serial} is still at an earlier order's")
         ruling = may_open(task, image, now)
         if ruling.verdict not in MAY_BEGIN:
             raise Unsound(ruling.verdict, f"meter {serial} of account {task.account}")
-    count, room = len(to_be_done(tasks, image)), room_in_the_hour(image, now)
+    count, room = len(tasks), room_in_the_hour(image, now)
     if count > room:
         raise Unsound(
             OpenVerdict.BULK_CEILING,

@@ -125,7 +125,7 @@ class Order(Value):
     exp: TimeMs
     act: Act
     boot: str | None = None
-    """Echoes the gateway's boot id: it was issued after this boot, whatever the calendar says."""
+    """Echoes the nonce of a status: it was issued after that, whatever the calendar says."""
 
 
 class _OnTheWire(Value, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ import hashlib
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 from gateway.core.image import MINUTE_MS, Image
@@ -85,15 +85,9 @@ class Pacer:
         gap_ms = gap_after_ms(self._terms, self._image.station.gateway, close)
         self._add(meter.dt, now_ms, gap_ms, now_ms + CLOSE_TAKES_MS)
 
-    def head(self, line: Sequence[tuple[int, Meter]], now_ms: int) -> tuple[int, int, Meter]:
-        """Who of a DT's queue (places and meters) is next, and when at the earliest."""
-        candidates = []
-        for place, meter in line:
-            turn = self.turn(meter, now_ms)
-            candidates.append((max(turn.not_before_ms, now_ms), place, meter))
-            if self._after_a_setback(meter) is AT_ONCE:
-                break  # whoever stands behind him can not be before him
-        return min(candidates, key=lambda candidate: candidate[:2])
+    def setback_over_ms(self, meter: Meter) -> int:
+        """When (boot clock) a meter whose last close did not succeed is tried again; or 0."""
+        return self._after_a_setback(meter).not_before_ms
 
     def _add(self, dt: str, at_ms: int, gap_ms: int, busy_until_ms: int) -> None:
         last = self._last.get(dt)
@@ -161,32 +155,47 @@ class Pacer:
 def foretold(queue: Sequence[Meter], image: Image, now: Now) -> dict[str, int]:
     """When (boot clock) each meter of a queue is likely to be decided, by serial number.
 
-    The queue is in its order; nothing more comes, and every close ends well and in time.
+    The queue is in its order; nothing more comes, and every close ends well and in time. Who is to
+    be tried again later stands on his DT behind who is ready.
     """
     pacer = Pacer(image, now)
-    lines: dict[str, list[tuple[int, Meter]]] = defaultdict(list)
+    lines: dict[str, list[tuple[int, int, Meter]]] = defaultdict(list)
     for place, meter in enumerate(queue):
-        lines[meter.dt].append((place, meter))
+        ready_ms = max(pacer.setback_over_ms(meter), now.mono_ms)
+        lines[meter.dt].append((ready_ms, place, meter))
+    for line in lines.values():
+        line.sort(key=_ready_first, reverse=True)  # so that the first one is taken off the end
+    heads: list[tuple[int, int, str]] = []
+
+    def next_of(dt: str, now_ms: int) -> None:
+        if lines[dt]:
+            ready_ms, place, _ = lines[dt][-1]
+            due_ms = max(ready_ms, pacer.turn_of_dt(dt, now_ms).not_before_ms, now_ms)
+            heappush(heads, (due_ms, place, dt))
+
+    for dt in lines:
+        next_of(dt, now.mono_ms)
     decided: dict[str, int] = {}
     now_ms = now.mono_ms
-    heads = [pacer.head(line, now_ms) for line in lines.values()]
-    heapify(heads)
     while heads:
-        due_ms, place, meter = heappop(heads)
-        at_ms = max(due_ms, pacer.turn_of_dt(meter.dt, now_ms).not_before_ms)
+        due_ms, place, dt = heappop(heads)
+        at_ms = max(due_ms, pacer.turn_of_dt(dt, now_ms).not_before_ms)
         if at_ms > due_ms:
             # A ceiling that others have used up since; who is due by then comes in the queue's
             # order.
-            heappush(heads, (at_ms, place, meter))
+            heappush(heads, (at_ms, place, dt))
             continue
         now_ms = at_ms
+        _, _, meter = lines[dt].pop()
         decided[meter.serial] = now_ms
         pacer.take(meter, now_ms, image.kept.moves + len(decided))
-        line = lines[meter.dt]
-        line.remove((place, meter))
-        if line:
-            heappush(heads, pacer.head(line, now_ms))
+        next_of(dt, now_ms)
     return decided
+
+
+def _ready_first(waiting: tuple[int, int, Meter]) -> tuple[int, int]:
+    ready_ms, place, _ = waiting
+    return ready_ms, place
 
 
 def gap_after_ms(terms: Pacing, gateway: GatewayId, close: int) -> int:

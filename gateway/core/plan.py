@@ -54,8 +54,10 @@ def plan(image: Image, now: Now) -> Plan:
     for serial, closing in sorted(draft.image.kept.closings.items()):
         if closing.close not in image.in_flight:
             draft.take_up_close(serial, closing)
-    for _, task in sorted(draft.image.kept.tasks.items()):
-        draft.do_task(task)
+    tasks = draft.image.kept.tasks.values()
+    for task in sorted(tasks, key=lambda one: (one.number is None, one.meter)):
+        if not draft.do_task(task):
+            break  # its turn has not come, and so it is for those behind it
     draft.begin_closes()
     return Plan(
         bodies=tuple(draft.bodies),
@@ -106,14 +108,14 @@ class _Draft:
         # still is open gets a close of its own.
         self._command(closing.close, Move.CLOSE, meter, resumed=True, writes_max=0)
 
-    def do_task(self, task: Task) -> None:
-        """An opening or a release that an order asked for."""
+    def do_task(self, task: Task) -> bool:
+        """An opening or a release that an order asked for; False: its turn has not come."""
         if task.number is not None:
             if task.number not in self.image.in_flight:
                 self._take_up_task(task, task.number)
-            return
+            return True
         if task.meter in self.image.kept.closings:
-            return  # what that close did is known first
+            return True  # what that close did is known first
         ruling = may_open(task, self.image, self.now)
         match ruling.verdict:
             case OpenVerdict.PERMIT:
@@ -126,8 +128,10 @@ class _Draft:
             case OpenVerdict.PACED:
                 assert ruling.not_before_ms is not None
                 self.look_again(ruling.not_before_ms)
+                return False
             case verdict:
                 self.write(_not_done(task, Outcome.REFUSED, verdict))
+        return True
 
     def begin_closes(self) -> None:
         """Every close whose turn has come, longest waiting first."""

@@ -51,13 +51,21 @@ def _may_give_grace(image: Image) -> bool:
     return image.kept.site is not None and image.kept.site.grace is not None
 
 
-def _since(meter: Meter, image: Image) -> tuple[bool, int]:
-    """Whether it is unpaid, and since when it has been paid and dark by ledger and calendar."""
+def _since(meter: Meter, image: Image) -> tuple[bool, int, int]:
+    """Whether it is unpaid, tries in vain, and since when it is paid and dark.
+
+    Who was tried in vain stands behind who was tried less often: two stuck switches, which stop
+    their transformer, would otherwise be the first again after each cool-down.
+    """
     word = image.word(meter.account)
+    setback = image.kept.setbacks.get(meter.serial)
+    tries = 0
+    if setback is not None and word is not None and setback.standing_n == word.n:
+        tries = setback.count
     supply = image.kept.supply.get(meter.serial)
     dark_ms = 0
     if supply is not None and supply.state is not SupplyState.CONNECTED:
         dark_ms = supply.since.wall_ms
     if word is None or word.standing is not Standing.PAID:
-        return True, dark_ms
-    return False, max(word.paid_at or word.n, dark_ms)
+        return True, tries, dark_ms
+    return False, tries, max(word.paid_at or word.n, dark_ms)

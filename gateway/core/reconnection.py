@@ -13,11 +13,11 @@ from enum import StrEnum
 from gateway.core.fact import TagKind
 from gateway.core.grace import FOR_ARREARS, grace_applies
 from gateway.core.image import Image
-from gateway.core.kept import HOUR_MS
-from gateway.core.model import Brake, Cause, Meter, Now, Reading, SupplyState, Value
+from gateway.core.kept import HOUR_MS, Instant, Opened
+from gateway.core.model import FOR_SAFETY, Brake, Cause, Meter, Now, Reading, SupplyState, Value
 from gateway.core.pacing import Pacer
 from gateway.core.standing import Standing
-from gateway.core.waiting import at_least_ms
+from gateway.core.waiting import at_least_ms, at_most_ms
 
 BACKFEED_MV = 50_000
 """Load-side voltage of an open switch that means another source feeds it: 50 V is the upper bound
@@ -83,6 +83,8 @@ def may_write(meter: Meter, reading: Reading, image: Image, now: Now) -> Verdict
     for verdict, stands_against in STANDING_GUARDS:
         if stands_against(meter, image, now):
             return verdict
+    if meter.dt in image.kept.stops:
+        return Verdict.PACED
     for verdict, speaks_against in WIRE_GUARDS:
         if speaks_against(meter, reading, image):
             return verdict
@@ -95,14 +97,29 @@ def cause_known(meter: Meter, image: Image, now: Now) -> bool:
     An ask is used up an hour after a close fulfilled it: until then an opening is a retrip, later
     it may have been for safety.
     """
-    ask = image.kept.asks.get(meter.account)
-    if ask is not None and (ask.fulfilled is None or at_least_ms(ask.fulfilled, now) < HOUR_MS):
-        return True
     opened = image.kept.causes.get(meter.serial)
+    if _asked_for(meter, opened, image, now):
+        return True
     if opened is not None:
         return opened.cause in SETTLED
     word = image.word(meter.account)
     return word is not None and word.cut
+
+
+def _asked_for(meter: Meter, opened: Opened | None, image: Image, now: Now) -> bool:
+    ask = image.kept.asks.get(meter.account)
+    if ask is None or ask.meter != meter.serial:
+        return False
+    if opened is not None and opened.cause in FOR_SAFETY and not _before(opened.at, ask.accepted):
+        return False  # opened for safety since: somebody has to ask anew, who knows of that
+    if ask.fulfilled is None:
+        return True
+    since_ms = at_most_ms(ask.fulfilled, now)
+    return since_ms is not None and since_ms < HOUR_MS
+
+
+def _before(one: Instant, other: Instant) -> bool:
+    return one.boot == other.boot and one.mono_ms <= other.mono_ms
 
 
 def not_on_roster(meter: Meter, image: Image, _: Now) -> bool:

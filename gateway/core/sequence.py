@@ -8,6 +8,13 @@ from gateway.core.model import Digest, Now
 from gateway.core.soundness import Unsound
 
 SEQ_JUMP_MAX = 2**20
+LEDGER_AHEAD_MAX_MS = 86_400_000
+"""A billing ledger may count its day ahead of ours."""
+CLOCK_LAG_MAX_MS = 400 * 86_400_000
+"""A gateway without a clock may have lain in a store for so long."""
+ECHO_AGE_MAX_MS = 900_000
+"""An order echoes what the gateway said at most 15 minutes ago."""
+ECHO_DIGITS_MAX = 16
 
 
 def is_duplicate(seq: int, digest: Digest, seq_known: int, digest_known: Digest | None) -> bool:
@@ -23,6 +30,13 @@ def is_duplicate(seq: int, digest: Digest, seq_known: int, digest_known: Digest 
     return False
 
 
+def in_the_future(ledger_ms: int, now: Now) -> bool:
+    """Whether a ledger time is yet to come: it would stand against everything until then."""
+    if now.wall_high_ms is not None:
+        return ledger_ms > now.wall_high_ms + LEDGER_AHEAD_MAX_MS
+    return ledger_ms > now.wall_low_ms + CLOCK_LAG_MAX_MS
+
+
 def expired(exp: int, now: Now) -> bool:
     """Whether it is certainly past its expiry."""
     return exp < now.wall_low_ms
@@ -33,6 +47,19 @@ def not_yet_valid(iat: int, now: Now) -> bool:
     return now.wall_high_ms is not None and now.wall_high_ms < iat
 
 
-def clock_unknown(boot: str | None, now: Now) -> bool:
-    """Whether nothing says that it is of our time: no trusted clock, nor an echo of this boot."""
-    return not now.trusted and boot != now.boot
+def nonce_of(now: Now) -> str:
+    """What the gateway says of this instant, for an order to echo: its boot and boot clock."""
+    return f"{now.boot}@{now.mono_ms}"
+
+
+def clock_unknown(echo: str | None, now: Now) -> bool:
+    """Whether nothing says that it is of our time: no trusted clock, nor an echo of late."""
+    return not now.trusted and not _echoes_of_late(echo, now)
+
+
+def _echoes_of_late(echo: str | None, now: Now) -> bool:
+    # By the boot clock: a calendar that lags would let an order wait for hours on its way.
+    boot, _, at = (echo or "").rpartition("@")
+    if boot != now.boot or not (at.isascii() and at.isdecimal() and len(at) <= ECHO_DIGITS_MAX):
+        return False
+    return 0 <= now.mono_ms - int(at) <= ECHO_AGE_MAX_MS

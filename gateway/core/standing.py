@@ -100,13 +100,19 @@ def standing_of(word: Word | None) -> Standing:
     return Standing.NONE if word is None else word.standing
 
 
-def compare(word: Word, stands: Word | None) -> Newness:
-    """Whether a word that has just come is news."""
+def compare(word: Word, stands: Word | None, meters: frozenset[str] = frozenset()) -> Newness:
+    """Whether a word that has just come is news.
+
+    `meters` are the account's own, present and former: which of them a word names is no matter.
+    """
     if stands is None or word.n > stands.n:
         return Newness.NEWER
     if word.n < stands.n or stands.unlisted:
         return Newness.OLDER
-    return Newness.SAME if _same(word, stands) else Newness.EQUIVOCATION
+    alike = _same(word, stands) or (
+        word.standing is stands.standing and {word.meter, stands.meter} <= meters
+    )
+    return Newness.SAME if alike else Newness.EQUIVOCATION
 
 
 def in_force_from(
@@ -121,10 +127,15 @@ def in_force_from(
 
     A list that is certainly stale when it comes adds to the one before it and takes nobody off.
     """
-    entries = {entry.account: entry for entry in allow_list.accounts}
+    # The ledger time of an account never falls: an older entry of a newer list is passed over.
+    known = {} if before is None else before.entries
+    entries = {
+        entry.account: max(entry, known.get(entry.account, entry), key=_ledger_time)
+        for entry in allow_list.accounts
+    }
     unlisted_as_of: int | None = allow_list.as_of
     if allow_list.stale_after < wall_low_ms:
-        entries = entries if before is None else {**before.entries, **entries}
+        entries = {**known, **entries}
         unlisted_as_of = None if before is None else before.unlisted_as_of
     return ListInForce(
         seq=allow_list.seq,
@@ -135,6 +146,10 @@ def in_force_from(
         signer=signer,
         entries=entries,
     )
+
+
+def _ledger_time(entry: ListEntry) -> int:
+    return entry.n
 
 
 def _listed(entry: ListEntry | None, in_force: ListInForce) -> Word:

@@ -15,6 +15,7 @@ from gateway.core.pacing import Pacer
 from gateway.core.queue import age_ms, foretold_ms, waited_ms
 from gateway.core.reconnection import Ruling, Verdict, may_close
 from gateway.core.records import CloseEnded, TaskEnded
+from gateway.core.sequence import nonce_of
 from gateway.core.standing import Standing, standing_of
 from gateway.core.waiting import at_least_ms
 
@@ -110,6 +111,8 @@ class Status(Value):
 
     gateway: str
     boot: str
+    nonce: str
+    """What an order has to echo where the clock is not trusted."""
     mono_ms: int
     wall_ms: int
     clock_trusted: bool
@@ -158,6 +161,7 @@ def status_of(image: Image, now: Now) -> Status:
     return Status(
         gateway=image.station.gateway,
         boot=now.boot,
+        nonce=nonce_of(now),
         mono_ms=now.mono_ms,
         wall_ms=now.wall_ms,
         clock_trusted=now.trusted,

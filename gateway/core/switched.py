@@ -25,7 +25,7 @@ from gateway.core.kept import (
     Task,
     Trial,
 )
-from gateway.core.model import Cause, SupplyState
+from gateway.core.model import FOR_SAFETY, Cause, SupplyState
 from gateway.core.pacing import gap_after_ms
 from gateway.core.records import (
     CloseEnded,
@@ -35,9 +35,15 @@ from gateway.core.records import (
     TaskEnded,
     TaskIntended,
 )
-from gateway.core.waiting import at_least_ms, at_ms, elapsed_ms, instant_of, with_one_more
+from gateway.core.waiting import (
+    at_least_ms,
+    at_most_ms,
+    at_ms,
+    elapsed_ms,
+    instant_of,
+    with_one_more,
+)
 
-FOR_SAFETY = frozenset({Cause.TECHNICIAN, Cause.TRIP})
 TRIALS = 10
 """Closes of a DT that are looked back on."""
 _V = TypeVar("_V")
@@ -53,7 +59,7 @@ def supply_changed(image: Image, body: SupplyChanged, record: Record) -> Image:
         causes = _without(causes, body.serial)
     elif body.before is SupplyState.CONNECTED:
         causes = _opened_by(causes, body, record)
-        if ask is not None and _asked_while_lit(ask, body, at):
+        if ask is not None and _asked_while_lit(ask, body, record):
             asks = _fulfilled(asks, body.account, ask.accepted)
     elif body.cause is not None:
         causes = {**causes, body.serial: Opened(cause=body.cause, at=at)}
@@ -107,13 +113,15 @@ def close_ended(image: Image, body: CloseEnded, record: Record) -> Image:
             count=1 if before is None else before.count + 1,
             last=at,
             standing_n=0 if word is None else word.n,
-            sent=not _loaded_nothing(body) or (before is not None and before.sent),
+            sent=_resumed(kept, body)
+            or not _sent_nothing(body)
+            or (before is not None and before.sent),
         )
         setbacks = {**setbacks, body.meter: setback}
     after = with_kept(
         image,
         closings=_without(kept.closings, body.meter),
-        marks=_with_end(_marks_of_the_hour(kept, record), body, at),
+        marks=_with_end(kept, body, record),
         trials=_with_trial(kept.trials, body),
         setbacks=setbacks,
         asks=asks,
@@ -129,7 +137,9 @@ def task_intended(image: Image, body: TaskIntended, record: Record) -> Image:
     kept = image.kept
     task = kept.tasks[body.meter]
     decided = msgspec.structs.replace(task, number=body.number, attempt=body.attempt)
-    moved = tuple(mark for mark in kept.moved if at_least_ms(mark.at, record) < HOUR_MS)
+    moved = tuple(
+        mark for mark in kept.moved if not mark.ended or at_least_ms(mark.at, record) < HOUR_MS
+    )
     if task.number is None:
         moved = (*moved, MoveMark(number=body.number, at=instant_of(record)))
     return with_kept(
@@ -144,19 +154,23 @@ def task_ended(image: Image, body: TaskEnded, at: Instant) -> Image:
     """The outcome of an opening or a release is known, or it was not begun."""
     kept = image.kept
     causes, forced = kept.causes, kept.forced
-    may_have_moved = body.number is not None and body.outcome not in {
-        Outcome.REFUSED,
-        Outcome.FAILED,
-    }
-    if body.move is Move.OPEN and may_have_moved:
+    if body.move is Move.OPEN and _may_have_moved(body):
         causes = {**causes, body.meter: Opened(cause=Cause.ORDER, at=at, by=body.order)}
     if body.forced:
         forced = _forced(kept, body.meter)
     elif body.outcome is Outcome.RELEASED:
         forced = tuple(serial for serial in forced if serial != body.meter)
+        if body.state is SupplyState.DISCONNECTED:
+            causes = {**causes, body.meter: Opened(cause=Cause.PREPAY, at=at, by=body.order)}
     tasks: Mapping[str, Task] = _without(kept.tasks, body.meter)
     ended = kept.ended if body.number is None else {**kept.ended, body.meter: body}
-    after = with_kept(image, tasks=tasks, causes=causes, forced=forced, ended=ended)
+    resumed = kept.tasks[body.meter].attempt > 1
+    moved = tuple(
+        _move_ended(mark, body, at) if mark.number == body.number else mark
+        for mark in kept.moved
+        if mark.number != body.number or resumed or not _sent_nothing(body)
+    )
+    after = with_kept(image, tasks=tasks, causes=causes, forced=forced, ended=ended, moved=moved)
     return msgspec.structs.replace(after, in_flight=after.in_flight - {body.number or 0})
 
 
@@ -166,7 +180,8 @@ def _opened_by(
     known = causes.get(body.serial)
     # An opening of ours whose effect is only seen now is the cause, unless the meter itself tells
     # of safety; an old one that had none is not: it may have been opened for safety since.
-    ours = known is not None and at_least_ms(known.at, record) < HOUR_MS
+    age_ms = None if known is None else at_most_ms(known.at, record)
+    ours = age_ms is not None and age_ms < HOUR_MS
     if ours and body.cause not in FOR_SAFETY:
         return causes
     if body.cause is None:
@@ -174,12 +189,13 @@ def _opened_by(
     return {**causes, body.serial: Opened(cause=body.cause, at=instant_of(record))}
 
 
-def _asked_while_lit(ask: Ask, body: SupplyChanged, at: Instant) -> bool:
+def _asked_while_lit(ask: Ask, body: SupplyChanged, record: Record) -> bool:
     """Asked for while there was supply: what opened the switch later is another matter."""
     lit_ms = body.before_seen_ms
     if lit_ms is None:
-        return False
-    return ask.accepted.boot != at.boot or ask.accepted.mono_ms < lit_ms
+        # The process is too young to know; an hour after the ask it was lit in between.
+        return at_least_ms(ask.accepted, record) >= HOUR_MS
+    return ask.accepted.boot != record.boot or ask.accepted.mono_ms < lit_ms
 
 
 def _fulfilled(asks: Mapping[str, Ask], account: str, at: Instant) -> Mapping[str, Ask]:
@@ -204,15 +220,37 @@ def _marks_of_the_hour(kept: Kept, record: Record) -> tuple[CloseMark, ...]:
     )
 
 
-def _with_end(marks: tuple[CloseMark, ...], body: CloseEnded, at: Instant) -> tuple[CloseMark, ...]:
-    if _loaded_nothing(body):
+def _with_end(kept: Kept, body: CloseEnded, record: Record) -> tuple[CloseMark, ...]:
+    marks = _marks_of_the_hour(kept, record)
+    if _sent_nothing(body) and not _resumed(kept, body):
         return tuple(mark for mark in marks if mark.close != body.close)
+    at = instant_of(record)
     return tuple(_ended(mark, body, at) if mark.close == body.close else mark for mark in marks)
 
 
-def _loaded_nothing(body: CloseEnded) -> bool:
-    """Whether nothing was sent, by this process or by one before it."""
+def _resumed(kept: Kept, body: CloseEnded) -> bool:
+    """Whether a process that is gone may have sent something for this close."""
+    closing = kept.closings.get(body.meter)
+    return closing is not None and closing.attempt > 1
+
+
+def _sent_nothing(body: CloseEnded | TaskEnded) -> bool:
+    """Whether this process sent nothing, for the rule forbade it."""
     return body.writes == 0 and body.outcome is Outcome.REFUSED
+
+
+def _may_have_moved(body: TaskEnded) -> bool:
+    if body.number is None or body.outcome is Outcome.REFUSED:
+        return False
+    if body.outcome is Outcome.FAILED:
+        # A relay may follow later than it was looked at.
+        return body.writes > 0 and body.why is not Why.EXCEPTION
+    return True
+
+
+def _move_ended(mark: MoveMark, body: TaskEnded, at: Instant) -> MoveMark:
+    on_the_wire = mark.at if body.written_ms is None else at_ms(at, body.written_ms)
+    return msgspec.structs.replace(mark, at=on_the_wire, ended=True)
 
 
 def _ended(mark: CloseMark, body: CloseEnded, at: Instant) -> CloseMark:

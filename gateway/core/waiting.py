@@ -10,6 +10,9 @@ from gateway.core.kept import Instant, Restored
 from gateway.core.model import Now
 from gateway.core.records import Record
 
+CLAIM_MARGIN_MS = 60_000
+"""What the calendar's claim of a record may be before the truth, where it was trusted."""
+
 
 def instant_of(moment: Now | Record) -> Instant:
     """The present, or when a record was made, as a point from which durations are counted."""
@@ -36,13 +39,14 @@ def at_least_ms(since: Instant, now: Now | Record) -> int:
     return now.mono_ms
 
 
-def at_most_ms(since: Instant, now: Now) -> int | None:
+def at_most_ms(since: Instant, now: Now | Record) -> int | None:
     """How long ago something was, at most: for what an age forbids. None: nothing bounds it."""
     if since.boot == now.boot:
         return now.mono_ms - since.mono_ms
-    if since.trusted and now.wall_high_ms is not None:
-        return max(now.mono_ms, now.wall_high_ms - since.wall_ms)
-    return None
+    high_ms = now.wall_high_ms if isinstance(now, Now) else now.wall_ms + CLAIM_MARGIN_MS
+    if not since.trusted or not now.trusted or high_ms is None:
+        return None
+    return max(now.mono_ms, high_ms - since.wall_ms)
 
 
 def elapsed_ms(since: Instant, until: Instant) -> int:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from gateway.core.image import HEAD_END_SILENT_MS, Image
 from gateway.core.model import Brake, DtId, Now
 from gateway.core.records import Body, HeadEndBack, HeadEndLost, PacingResumed, PacingStopped
-from gateway.core.waiting import at_least_ms
+from gateway.core.waiting import at_least_ms, at_most_ms
 
 CHECKED_WITHIN_MS = 60_000
 """A check meter's reading older than this says nothing any more."""
+DEAD_PERCENT = 20
 COOL_DOWN = "COOL_DOWN"
 """Who lets a stopped DT go on, where nobody did before."""
 
@@ -43,7 +44,7 @@ def _transformer(
     stop = image.kept.stops.get(dt)
     low_mv = _undervoltage_mv(dt, image, now)
     if stop is None:
-        stopped = _stopped_by(dt, low_mv, image)
+        stopped = _stopped_by(dt, low_mv, image, now)
         if stopped is not None:
             look_again(now.mono_ms + terms.cool_down_ms)
             yield stopped
@@ -55,12 +56,19 @@ def _transformer(
         yield PacingResumed(dt=DtId(dt), by=COOL_DOWN, reason="the cool-down is over")
 
 
-def _stopped_by(dt: str, low_mv: int | None, image: Image) -> PacingStopped | None:
+def _insisted(dt: str, image: Image, now: Now) -> bool:
+    """Whether somebody has lately let it go on by name, who could see its check meter."""
+    at = image.kept.insisted.get(dt)
+    since_ms = None if at is None else at_most_ms(at, now)
+    return since_ms is not None and since_ms < image.pacing.cool_down_ms
+
+
+def _stopped_by(dt: str, low_mv: int | None, image: Image, now: Now) -> PacingStopped | None:
     failed = _failed_on(dt, image)
     if len(failed) >= image.pacing.failures_max:
         detail = f"closes failed unexplained: {', '.join(failed)}"
         return PacingStopped(dt=DtId(dt), brake=Brake.FAILURES, detail=detail)
-    if low_mv is not None:
+    if low_mv is not None and not _insisted(dt, image, now):
         detail = f"the check meter reads {low_mv / 1000:.0f} V"
         return PacingStopped(dt=DtId(dt), brake=Brake.UNDERVOLTAGE, detail=detail)
     return None
@@ -81,5 +89,6 @@ def _undervoltage_mv(dt: str, image: Image, now: Now) -> int | None:
     if now.mono_ms - reading.mono_ms > CHECKED_WITHIN_MS:
         return None
     terms = image.pacing
-    low = reading.supply_mv * 100 < terms.nominal_mv * terms.undervoltage_percent
-    return reading.supply_mv if low else None
+    percent = reading.supply_mv * 100 // terms.nominal_mv
+    # What reads next to nothing is a dead phase or a dead check meter: no load pulls it there.
+    return reading.supply_mv if DEAD_PERCENT <= percent < terms.undervoltage_percent else None

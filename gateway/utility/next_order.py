@@ -1,4 +1,4 @@
-"""The next order: which number a gateway waits for, and the boot that an order has to echo.
+"""The next order: which number a gateway waits for, and the nonce that an order has to echo.
 
 Owns the question to the broker. Must never guess: a gateway that is away, or says nothing of its
 orders, is asked again when it is back.
@@ -23,7 +23,7 @@ class NextOrder(Value):
     """What the next order to a gateway says of itself."""
 
     seq: Count
-    boot: str | None
+    nonce: str | None
 
 
 class _Said(Value):
@@ -31,7 +31,7 @@ class _Said(Value):
 
     online: bool
     order_seq: Count | None = None
-    boot: str | None = None
+    nonce: str | None = None
 
 
 async def next_order(
@@ -58,9 +58,9 @@ async def next_order(
             "it is not connected, and an order would run out before it is",
             "wait until it is back, or give --seq",
         )
-    if said.order_seq is None or said.boot is None:
-        raise Mistake(place, "its status says nothing of orders", "give --seq and --boot")
-    return NextOrder(seq=said.order_seq + 1, boot=said.boot)
+    if said.order_seq is None or said.nonce is None:
+        raise Mistake(place, "its status says nothing of orders", "give --seq and --nonce")
+    return NextOrder(seq=said.order_seq + 1, nonce=said.nonce)
 
 
 async def _newest_status(settings: BrokerSettings, topic: str, answer_s: float) -> bytes | None:

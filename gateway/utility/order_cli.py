@@ -68,7 +68,7 @@ class Sheet(Value):
             iat=self.issued_at_ms,
             exp=self.issued_at_ms + self.life_ms,
             act=act,
-            boot=place.boot,
+            boot=place.nonce,
         )
         document = checked_order(draft)
         put(self.out, sign_order(document, keys), document, keys, self.as_json)
@@ -92,7 +92,7 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Key file to sign with; twice for what takes two distinct keys.",
     )
     @click.option("--seq", type=click.IntRange(min=1), help="Above the last order's.")
-    @click.option("--boot", help="The gateway's boot id, for one without a trusted clock.")
+    @click.option("--nonce", help="Of the gateway's status, for one without a trusted clock.")
     @click.option("--id", "order_id", callback=checked_id, help="[default: from kind and time]")
     @click.option(
         "--life", default="10min", show_default=True, help="To arrive within, say 10min or 2h."
@@ -105,20 +105,20 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
     def with_sheet(
         *,
         seq: int | None,
-        boot: str | None,
+        nonce: str | None,
         life: str,
         settings: BrokerSettings | None,
         utility: IdText | None,
         **others: Any,
     ) -> None:
-        _check_one_source(seq, boot, settings, utility)
+        _check_one_source(seq, nonce, settings, utility)
         try:
             life_ms = parse_span(life)
         except ValueError as error:
             raise click.UsageError(f"--life: {error}") from error
         of_sheet = {name: others.pop(name) for name in ("gateway", "order_id", "key_paths")}
         sheet = Sheet(
-            next=None if seq is None else NextOrder(seq=seq, boot=boot),
+            next=None if seq is None else NextOrder(seq=seq, nonce=nonce),
             issued_at_ms=wall_ms(),
             life_ms=life_ms,
             out=others.pop("out"),
@@ -133,12 +133,12 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _check_one_source(
-    seq: int | None, boot: str | None, settings: BrokerSettings | None, utility: str | None
+    seq: int | None, nonce: str | None, settings: BrokerSettings | None, utility: str | None
 ) -> None:
     if settings is None and seq is None:
         raise click.UsageError("Missing option '--seq'; or give --ask-broker and --utility.")
-    if settings is not None and (seq, boot) != (None, None):
-        raise click.UsageError("--ask-broker finds --seq and --boot: leave them out, or it.")
+    if settings is not None and (seq, nonce) != (None, None):
+        raise click.UsageError("--ask-broker finds --seq and --nonce: leave them out, or it.")
     if settings is not None and utility is None:
         raise click.UsageError("Missing option '--utility', which --ask-broker needs.")
 
@@ -148,7 +148,7 @@ def order() -> None:
     """Sign an order to one gateway: an instruction that is used once.
 
     What can darken a home takes two distinct keys and lives 15 minutes at most. With --ask-broker
-    the number and the boot come from the gateway's own status: publish each order, and await its
+    the number and the nonce come from the gateway's own status: publish each order, and await its
     record, before you sign the next.
 
     \b

@@ -252,6 +252,10 @@ async def closing() -> Corridor:
     return corridor
 
 
+NONCE = f"boot-1@{5 * HOUR_MS}"
+"""What the gateway said when the tests began."""
+
+
 async def lit() -> Corridor:
     """M1 has supply, there is a list, and the head end is heard: what an opening takes."""
     corridor = await closing()
@@ -261,6 +265,6 @@ async def lit() -> Corridor:
     return corridor
 
 
-def cut_of_m1(seq: int, boot: str = "boot-1") -> DocumentClaim:
+def cut_of_m1(seq: int, boot: str = NONCE) -> DocumentClaim:
     """The order to cut M1, for a gateway without a trusted clock."""
     return document(order(seq, cut(1, n=600), boot=boot))

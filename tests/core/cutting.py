@@ -14,6 +14,7 @@ from gateway.core.kept import Task
 from gateway.core.model import Meter, SupplyState
 from gateway.core.orders import Act, ReleaseForce
 from gateway.core.records import TaskEnded
+from gateway.core.sequence import nonce_of
 from gateway.core.terms import Disconnection
 from gateway.utility.sign import SigningKey
 from tests.core.papers import (
@@ -80,7 +81,7 @@ def ordered(move: Move = Move.OPEN, *, boot: bool = False) -> World:
     """An order for M1 is accepted and waits; nothing has been begun."""
     world = lit(M1, M2, M3)
     forces(world)
-    assert comes(world, ACTS[move], boot=world.now.boot if boot else None) == "ACCEPTED"
+    assert comes(world, ACTS[move], boot=nonce_of(world.now) if boot else None) == "ACCEPTED"
     return world
 
 

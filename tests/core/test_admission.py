@@ -223,11 +223,13 @@ def test_a_document_comes(given: Given, comes: Comes, word: str) -> None:
     assert refused.detail
 
 
-def test_a_receipt_for_the_same_n_and_another_meter_contradicts() -> None:
+def test_after_a_swap_the_same_word_may_name_either_meter() -> None:
     world = World(M1, M2)
     receipt_of_400(world)
     world.site(msgspec.structs.replace(M1, serial="M9"), M2)
-    assert world.gets(receipt(1, 400, serial="M9")) == "EQUIVOCATION"
+    assert world.gets(receipt(1, 400, serial="M9")) == "DUPLICATE"
+    assert world.lists(500, entry(1, 400, serial="M9"), entry(2, 300)) == "ACCEPTED"
+    assert world.lists(600, entry(1, 400), entry(2, 300)) == "ACCEPTED"
 
 
 def admitted(world: World, raw: bytes) -> Admission:
@@ -288,7 +290,7 @@ def test_an_accepted_receipt_says_paid_and_asks_for_the_closing() -> None:
     word, accepted = world.image.word("A1"), world.image.kept.proofs["A1"].received
     assert word is not None
     assert (word.standing, word.cut, word.ref) == (Standing.PAID, False, "4471")
-    assert world.image.kept.asks == {"A1": Ask(n=LEDGER_MS + 5, accepted=accepted)}
+    assert world.image.kept.asks == {"A1": Ask(n=LEDGER_MS + 5, meter="M1", accepted=accepted)}
 
 
 # --- a flood of refusals ---

@@ -54,6 +54,7 @@ def test_a_day_that_there_is(year: int, month: int, day: int) -> None:
 
 DAYS = {
     "2028-02-29": True,
+    "2027-01-01": True,
     "2027-02-29": False,
     "2000-02-29": True,
     "2027-02-28": True,

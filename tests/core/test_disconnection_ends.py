@@ -81,8 +81,9 @@ ENDS: list[tuple[Outcome, SupplyState | None, Cause | None]] = [
     (Outcome.OPENED_UNVERIFIED, OPEN, Cause.ORDER),
     (Outcome.UNKNOWN, None, Cause.ORDER),
     (Outcome.REFUSED, OPEN, None),
-    (Outcome.FAILED, OPEN, None),
+    (Outcome.FAILED, CLOSED, Cause.ORDER),
 ]
+"""A relay may follow later than it was looked at."""
 
 
 @pytest.mark.parametrize(("outcome", "reads", "cause"), ENDS, ids=[row[0] for row in ENDS])

@@ -10,6 +10,7 @@ from gateway.core.fact import Outcome
 from gateway.core.model import Reading, Serial
 from gateway.core.orders import ReleaseForce
 from gateway.core.records import OrderRefused, TaskIntended
+from gateway.core.sequence import nonce_of
 from gateway.core.terms import Disconnection, Window
 from tests.core.cutting import (
     ANYTIME,
@@ -176,7 +177,7 @@ def test_without_a_trusted_clock_the_whole_life_of_the_order_counts(
         world.trusts_no_clock()
         now_ms = noon_ms + local(claimed)
         world.now = msgspec.structs.replace(world.now, wall_ms=now_ms)
-        paper = order(1, cut(1), iat=noon_ms + iat, exp=noon_ms + exp, boot=world.now.boot)
+        paper = order(1, cut(1), iat=noon_ms + iat, exp=noon_ms + exp, boot=nonce_of(world.now))
         assert world.hand_in(sign_order(paper)) == answer
 
 
@@ -283,10 +284,13 @@ def test_releases_and_openings_have_one_ceiling() -> None:
     assert world.ordered(ReleaseForce(meters=("M2",))) == "BULK_CEILING"
 
 
-def test_homes_that_are_dark_already_do_not_count() -> None:
+def test_an_opening_that_was_not_needed_does_not_count_once_that_is_known() -> None:
     world = town()
     world.reads("M4", OPEN)
-    assert world.ordered(cut(1, 2, 4)) == ACCEPTED
+    assert world.ordered(cut(4)) == ACCEPTED
+    refused = Outcome.REFUSED
+    assert world.ends(begins(world), refused, verdict="ALREADY_DISCONNECTED", writes=0)
+    assert world.ordered(cut(1, 2)) == ACCEPTED
 
 
 def test_a_ceiling_that_is_lowered_meanwhile_holds_for_those_who_wait() -> None:

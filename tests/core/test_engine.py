@@ -48,6 +48,7 @@ from tests.core.corridor import (
     CLOSED,
     GARBAGE,
     HOLD,
+    NONCE,
     OPEN,
     closing,
     cut_of_m1,
@@ -213,7 +214,7 @@ async def test_an_order_becomes_records_an_intent_and_then_a_command() -> None:
 
 async def test_of_an_order_that_brings_more_than_its_own_record_all_is_written() -> None:
     corridor = await installed()
-    burnt = document(order(1, Hold(meter="M1", reason="burnt"), boot="boot-1"))
+    burnt = document(order(1, Hold(meter="M1", reason="burnt"), boot=NONCE))
     assert await corridor.tick(burnt, burnt) == ["ACCEPTED", "DUPLICATE"]
     accepted, placed = corridor.journal.bodies()[-2:]
     assert isinstance(accepted, OrderAccepted)

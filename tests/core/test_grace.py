@@ -40,10 +40,18 @@ def broker_kept_a_word(world: World) -> None:
     world.hears(kept_by_broker=True)
 
 
+def is_heard_for_as_long(world: World) -> None:
+    heard_again(world)
+    silent_long_enough(world)
+    world.hears()
+
+
 EDGES: list[tuple[str, list[Step], Verdict]] = [
     ("silent for just so long", [lambda w: later(w, 2 * HOUR_MS)], NOT_PAID),
     ("silent for longer", [silent_long_enough], PERMIT),
     ("silent for longer, then heard", [silent_long_enough, heard_again], NOT_PAID),
+    ("silent for longer, then heard for as long", [silent_long_enough, is_heard_for_as_long],
+     NOT_PAID),
     ("silent for long, though the broker kept a word",
      [silent_long_enough, broker_kept_a_word], PERMIT),
     ("cut just so long ago", [lambda w: later(w, 3 * DAY_MS)], PERMIT),
@@ -88,6 +96,16 @@ def test_a_head_end_that_never_was_heard_is_not_silent() -> None:
         world.plans()
         later(world, DAY_MS)
     assert world.rules().verdict is NOT_PAID
+
+
+def test_grace_needs_no_word_of_the_utility() -> None:
+    world = World(M1, grace=GRACE, pacing=AT_ONCE)
+    heard_again(world)
+    world.reads("M1", OPEN, cause=Cause.PREPAY)
+    goes(world)
+    silent_long_enough(world)
+    assert world.image.word("A1") is None
+    assert world.rules().verdict is PERMIT
 
 
 CAUSES = {
@@ -202,6 +220,22 @@ def test_the_next_cut_may_be_met_with_grace_anew() -> None:
     later(world, 1)
     assert begins(world).meter == M1
     assert [one.n for one in grants(world)] == [LEDGER_MS + 100, LEDGER_MS + 300]
+
+
+def test_who_opened_by_itself_and_has_paid_since_may_have_grace_anew() -> None:
+    world = World(M1, M2, grace=GRACE, pacing=AT_ONCE)
+    world.lists(50, entry(2, 10))
+    heard_again(world)
+    world.reads("M1", OPEN, cause=Cause.PREPAY)
+    goes(world)
+    silent_long_enough(world)
+    assert world.ends(begins(world), state=CLOSED)
+    assert world.pays(1, 200) == "ACCEPTED"
+    assert world.lists(300, entry(2, 10)) == "ACCEPTED"
+    assert world.standing() is Standing.NONE
+    opens_by_itself(world)
+    assert begins(world).meter == M1
+    assert [one.n for one in grants(world)] == [0, 0], "no order has cut it"
 
 
 # --- never taken back ---

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.core.changes import FORMER_MAX, UNWRITTEN, apply
+from gateway.core.changes import UNWRITTEN, apply
 from gateway.core.fact import (
     BrokerSeen,
     BusSeen,
@@ -24,6 +24,7 @@ from gateway.core.records import (
     Started,
     record_of,
 )
+from gateway.core.roster import FORMER_MAX
 from gateway.core.terms import CheckMeter, Transformer
 from gateway.core.waiting import instant_of
 from tests.core.papers import BLANK, HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter

@@ -24,6 +24,7 @@ from gateway.core.orders import (
 )
 from gateway.core.reconnection import Verdict
 from gateway.core.records import OrderAccepted, OrderRefused, Refused
+from gateway.core.sequence import nonce_of
 from gateway.core.standing import Standing
 from gateway.utility.sign import SigningKey
 from tests.core.cutting import (
@@ -368,7 +369,7 @@ def test_a_harmless_order_has_its_time_too(
 ) -> None:
     world = town()
     step(world)
-    boot = world.now.boot if echo else None
+    boot = nonce_of(world.now) if echo else None
     assert comes(world, HOLD, *ONE_KEY, age_ms=age_ms, life_ms=life_ms, boot=boot) == word
     assert world.image.kept.order_seq == 1
 

@@ -87,7 +87,7 @@ def test_whose_switch_is_being_moved_stands_in_it_no_more() -> None:
     begins(world)
     assert serials(world) == ["M2"]
     world.ends(world.commands[0], Outcome.FAILED)
-    assert serials(world) == ["M1", "M2"]
+    assert serials(world) == ["M2", "M1"], "who was tried in vain stands behind who was not"
 
 
 def test_who_is_being_cut_and_pays_stands_in_it_when_that_has_ended() -> None:

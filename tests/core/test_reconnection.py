@@ -36,6 +36,11 @@ def switch_unproven(world: World) -> None:
     world.image = msgspec.structs.replace(world.image, station=station)
 
 
+def its_type_is_not_driven_any_more(world: World) -> None:
+    station = msgspec.structs.replace(STATION, profiles={})
+    world.image = msgspec.structs.replace(world.image, station=station)
+
+
 def feeder_isolated(world: World) -> None:
     world.tags(TagKind.ISOLATE_FEEDER)
 
@@ -226,6 +231,11 @@ GIVEN_DARK_AND_PAID: list[tuple[str, list[Step], Verdict]] = [
         Verdict.PERMIT,
     ),
     ("not by a type whose switch is not known", [switch_unproven], Verdict.SWITCH_UNPROVEN),
+    (
+        "not by a type that this gateway does not drive any more",
+        [its_type_is_not_driven_any_more],
+        Verdict.SWITCH_UNPROVEN,
+    ),
     ("not at once after two closes", [closed_twice], Verdict.PACED),
     ("not at once after failures", [three_closes_failed], Verdict.PACED),
     ("not in the same instant as its neighbour", [neighbour_closed_now], Verdict.PACED),
@@ -361,6 +371,8 @@ def test_closes_of_an_earlier_boot_count_as_of_the_beginning_of_this_one() -> No
     closed_three_times(world)
     world.reboots()
     world.reads("M1", OPEN)
+    assert world.rules().verdict is Verdict.CAUSE_UNKNOWN, "nobody knows how old the ask is"
+    assert world.pays(1, 8_000) == "ACCEPTED"
     assert world.rules().verdict is Verdict.RETRIPPED
     world.wait(HOUR_MS - world.now.mono_ms)
     world.reads("M1", OPEN)

@@ -36,12 +36,19 @@ def in_force(as_of: int, *listed: int, cut: bool = False) -> ListInForce:
     return in_force_from(given, B, "list-1", before=None, wall_low_ms=0)
 
 
+def stale(as_of: int) -> ListInForce:
+    """A list that came a millisecond too late, with account A2."""
+    given = allow_list(1, as_of, entry(2, 40), stale_after=LEDGER_MS)
+    return in_force_from(given, B, "list-1", before=None, wall_low_ms=LEDGER_MS + 1)
+
+
 STANDS: list[tuple[str, ListInForce | None, Word | None, Standing, int | None]] = [
     ("nobody ever said anything", None, None, NONE, None),
     ("a receipt alone", None, word(PAID, 50), PAID, 50),
     ("a cut alone", None, word(CUT, 50), CUT, 50),
     ("a list names the account", in_force(100, 40), None, PAID, 40),
     ("a list does not name it", in_force(100), None, NONE, 100),
+    ("a list that came stale does not name it", stale(100), None, NONE, None),
     ("a receipt newer than the list that omits it", in_force(100), word(PAID, 101), PAID, 101),
     ("a receipt as old as the list that omits it", in_force(100), word(PAID, 100), NONE, 100),
     ("a receipt older than the list that omits it", in_force(100), word(PAID, 99), NONE, 100),
@@ -67,13 +74,22 @@ def test_what_stands(
     assert (None if stands is None else stands.n - LEDGER_MS) == n
 
 
-def test_a_list_entry_carries_that_it_was_cut_for_arrears() -> None:
+def test_a_list_entry_carries_that_it_was_cut_for_arrears_and_since_when_it_is_paid() -> None:
     stands = word_in_force("A1", in_force(100, 40, cut=True), {})
     assert stands is not None
     assert stands.cut
+    assert stands.paid_at == LEDGER_MS + 40
+
+
+def test_a_list_is_not_stale_in_the_millisecond_up_to_which_it_is_fresh() -> None:
+    given = allow_list(1, 100, stale_after=LEDGER_MS + 200)
+    listed = in_force_from(given, B, "list-1", before=None, wall_low_ms=LEDGER_MS + 200)
+    assert listed.unlisted_as_of == given.as_of
 
 
 UNLISTED = word_in_force("A1", in_force(100), {})
+CUT_AND_UNLISTED = word_in_force("A1", in_force(100), {"A1": word(CUT, 50)})
+CUT_SINCE = word_in_force("A1", in_force(100), {"A1": word(CUT, 101)})
 NEWS: list[tuple[str, Word, Word | None, Newness]] = [
     ("the first word ever", word(PAID, 1), None, Newness.NEWER),
     ("a higher n", word(PAID, 51), word(PAID, 50), Newness.NEWER),
@@ -87,7 +103,11 @@ NEWS: list[tuple[str, Word, Word | None, Newness]] = [
     ("a grant newer than the un-listing", word(PAID, 101), UNLISTED, Newness.NEWER),
     ("a grant as old as the un-listing", word(PAID, 100), UNLISTED, Newness.OLDER),
     ("a grant older than the un-listing", word(PAID, 99), UNLISTED, Newness.OLDER),
-]
+    ("a grant as old as the un-listing of who was cut", word(PAID, 100), CUT_AND_UNLISTED,
+     Newness.OLDER),
+    ("one n, paid and cut, both after the un-listing", word(PAID, 101), CUT_SINCE,
+     Newness.EQUIVOCATION),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -263,10 +263,19 @@ def test_after_the_cool_down_it_goes_on_only_when_the_voltage_is_sound() -> None
     )
 
 
-def test_who_resumes_it_while_the_voltage_is_low_resumes_nothing() -> None:
+def test_who_resumes_it_by_name_while_the_voltage_is_low_is_believed_for_a_cool_down() -> None:
     world = checked()
     world.measures("C1", LOW_MV)
     world.plans()
     by_a_person(world)
+    assert PacingStopped not in {type(body) for body in watched(world)}
+    assert world.rules().brake is not Brake.UNDERVOLTAGE
+    world.wait(world.image.pacing.cool_down_ms)
+    world.measures("C1", LOW_MV)
     assert PacingStopped in {type(body) for body in watched(world)}
-    assert world.rules().brake is Brake.UNDERVOLTAGE
+
+
+def test_a_check_meter_that_reads_next_to_nothing_stops_nobody() -> None:
+    world = checked()
+    world.measures("C1", 12_000)
+    assert PacingStopped not in {type(body) for body in watched(world)}

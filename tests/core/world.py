@@ -48,6 +48,7 @@ from gateway.core.reconnection import Ruling, Verdict, may_close, may_write
 from gateway.core.records import Body, CloseEnded, CloseIntended, Record, record_of, store
 from gateway.core.reports import admit_reading, admit_report
 from gateway.core.requests import admit_cause, admit_resume, admit_tag
+from gateway.core.sequence import nonce_of
 from gateway.core.signature import digest_of
 from gateway.core.standing import Standing, standing_of
 from gateway.core.terms import Disconnection, Grace, Limits, Pacing, Transformer
@@ -159,7 +160,7 @@ class World:
         """The head end's next order comes, issued now; the answer's word."""
         following = max(self.image.kept.order_seq, self.orders) + 1
         self.orders = following
-        issued = order(following, act, iat=self.now.wall_ms, boot=self.now.boot)
+        issued = order(following, act, iat=self.now.wall_ms, boot=nonce_of(self.now))
         return self.hand_in(sign_order(issued, *by), retained=retained)
 
     def hand_in(self, raw: bytes, road: Road = Road.MQTT, *, retained: bool = False) -> str:

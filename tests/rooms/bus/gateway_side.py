@@ -27,8 +27,10 @@ from gateway.core.model import (
 )
 from gateway.core.orders import DANGEROUS_KEYS
 from gateway.core.plan import OPENING_WRITES_MAX, WRITES_MAX
+from gateway.core.sequence import nonce_of
 from gateway.core.standing import ListInForce, Standing, Word
 from gateway.core.terms import CheckMeter, Disconnection, Transformer
+from gateway.core.waiting import instant_of
 from gateway.host.clock import HostClock, boot_id
 from gateway.ports import Reply
 from tests.signing import ROOT
@@ -118,7 +120,8 @@ def ordered_image(
             iat=iat,
             exp=iat + LIFE_MAX_MS,
             signers=DANGEROUS_KEYS,
-            boot=now.boot,
+            accepted=instant_of(now),
+            boot=nonce_of(now),
             n=n,
         )
         for meter in meters

@@ -11,18 +11,15 @@ from gateway.core.disconnection import (
     OPEN_GUARDS,
     OPEN_WIRE_GUARDS,
     RELEASE_GUARDS,
-    RELEASE_WIRE_GUARDS,
     OpenVerdict,
 )
 from gateway.core.reconnection import GUARDS, STANDING_GUARDS, WIRE_GUARDS, Verdict
 
-IN_THE_CODE = (GUARDS, WIRE_GUARDS, OPEN_GUARDS, OPEN_WIRE_GUARDS, RELEASE_GUARDS,
-               RELEASE_WIRE_GUARDS)  # fmt: skip
+IN_THE_CODE = (GUARDS, WIRE_GUARDS, OPEN_GUARDS, RELEASE_GUARDS, OPEN_WIRE_GUARDS)
 AFTERWARDS = (
     (Verdict.PACED, Verdict.PERMIT),
     (Verdict.PERMIT,),
     (OpenVerdict.PACED, OpenVerdict.PERMIT),
-    (OpenVerdict.PERMIT,),
     (OpenVerdict.PACED, OpenVerdict.PERMIT),
     (OpenVerdict.PERMIT,),
 )

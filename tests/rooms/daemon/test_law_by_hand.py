@@ -251,8 +251,8 @@ async def test_a_stopped_transformer_goes_on_by_name_and_with_a_reason(town: Tow
 
 
 async def test_what_an_order_holds_no_technician_lets_go(town: Town) -> None:
-    home, boot = town.homes[2], (await town.status()).boot
-    held = order(town.papers, 2, Hold(meter=home.serial, reason="theft, case 81"), boot)
+    home, nonce = town.homes[2], (await town.status()).nonce
+    held = order(town.papers, 2, Hold(meter=home.serial, reason="theft, case 81"), nonce)
     assert (await town.submit(held)).accepted
     (said,) = await typed(town, "release-hold", home.serial, *ANSWERED_FOR, code=1)
     assert said.startswith(f"release-hold {home.serial}: PLACED_ELSEWHERE: ")

@@ -15,16 +15,17 @@ from gateway.bench.demo_world import PowerCut
 from tests.foreign.slave_process import foreign_slave
 from tests.rooms.brokers import mosquitto
 
-PAYMENTS, RETURN = "pays at a kiosk", "the head end returns"
+NOON, PAYMENTS, RETURN = "noon: the head end", "pays at a kiosk", "the head end returns"
 POWER_CUTS = (
-    *(PowerCut(seconds=seconds) for seconds in (0.6, 1.2, 3, 7, 10)),
+    PowerCut(seconds=0.6),
+    *(PowerCut(seconds=seconds, after=NOON) for seconds in (0.0, 0.1, 0.3, 0.6, 0.9)),
     *(
         PowerCut(seconds=seconds, after=PAYMENTS)
         for seconds in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
     ),
     *(PowerCut(seconds=seconds, after=RETURN) for seconds in (0.0, 0.02, 0.06)),
 )
-"""Twenty points, most of them where something is under way."""
+"""More than twenty points, most of them where something is under way."""
 AT_ONCE = 4
 """Stories told beside each other: they mostly wait for the wire."""
 

@@ -1,4 +1,4 @@
-"""The number and the boot of an order come from what the gateway itself says, by a real broker."""
+"""The number and the nonce of an order come from what the gateway itself says, by a real broker."""
 
 import asyncio
 import json
@@ -21,7 +21,8 @@ from tests.rooms.headend.engine_side import GATEWAY, UTILITY
 from tests.rooms.headend.other_end import TOPICS, OtherEnd
 from tests.rooms.utility.desk import Desk
 
-STATUS = {"gateway": GATEWAY, "online": True, "order_seq": 41, "boot": "boot-7", "records": 900}
+NONCE = "boot-7@900"
+STATUS = {"gateway": GATEWAY, "online": True, "order_seq": 41, "nonce": NONCE, "records": 900}
 
 
 @asynccontextmanager
@@ -47,9 +48,9 @@ async def ask(settings: BrokerSettings) -> NextOrder:
     return await next_order(settings, UTILITY, GATEWAY, answer_s=0.5)
 
 
-async def test_the_next_order_follows_the_newest_and_echoes_the_boot(tmp_path: Path) -> None:
+async def test_the_next_order_follows_the_newest_and_echoes_the_nonce(tmp_path: Path) -> None:
     async with said_of_itself(tmp_path, json.dumps(STATUS).encode()) as (settings, _):
-        assert await ask(settings) == NextOrder(seq=42, boot="boot-7")
+        assert await ask(settings) == NextOrder(seq=42, nonce=NONCE)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ async def test_an_order_is_signed_for_this_boot_and_published_unkept(tmp_path: P
         raw = (desk / "out").read_bytes()
         signed = decode(verify(raw, FIELD_DOCUMENTS, desk.root()))
         assert isinstance(signed, Order)
-        assert (signed.seq, signed.boot) == (42, "boot-7")
+        assert (signed.seq, signed.boot) == (42, NONCE)
         assert signed.act == Isolate(reason="line work")
         await publish_document(raw, settings, utility=UTILITY, gateway=GATEWAY)
         await other.until(lambda: other.on(TOPICS.document) == [raw])

@@ -93,7 +93,7 @@ def test_each_kind_says_what_was_meant_under_enough_keys(
 
 
 def test_what_an_order_says_beside_its_act_can_be_given(desk: Desk) -> None:
-    given = ("--id", "h-1", "--seq", "9", "--boot", "boot-7", "--life", "2h")
+    given = ("--id", "h-1", "--seq", "9", "--nonce", "boot-7", "--life", "2h")
     said = json.loads(desk.run(*desk.order("hold", *METER, *WHY, *given, "--json", keys=BOTH)))
     verified, order = proven(desk)
     assert (order.id, order.seq, order.boot) == ("h-1", 9, "boot-7")
@@ -212,7 +212,7 @@ REFUSED: list[tuple[str, Callable[[Desk], tuple[object, ...]]]] = [
     ),
     (
         "the order: boot: Expected str of length <= 64; correct the option",
-        lambda desk: desk.order("hold", *METER, *WHY, "--boot", "b" * 65),
+        lambda desk: desk.order("hold", *METER, *WHY, "--nonce", "b" * 65),
     ),
     (
         "the order: NAMED_TWICE: args.meters[1]: 23014477 stands twice; name it once",
@@ -264,12 +264,12 @@ WRONG_USE: list[tuple[str, tuple[object, ...]]] = [
     ("Missing option '--reason'", ("isolate",)),
     ("Missing option '--utility', which --ask-broker needs", ("isolate", *WHY, *BROKER)),
     (
-        "--ask-broker finds --seq and --boot: leave them out",
+        "--ask-broker finds --seq and --nonce: leave them out",
         ("isolate", *WHY, *BROKER, "--utility", "demo", "--seq", "8"),
     ),
     (
-        "--ask-broker finds --seq and --boot: leave them out",
-        ("isolate", *WHY, *BROKER, "--utility", "demo", "--boot", "b"),
+        "--ask-broker finds --seq and --nonce: leave them out",
+        ("isolate", *WHY, *BROKER, "--utility", "demo", "--nonce", "b"),
     ),
 ]
 
