@@ -58,6 +58,7 @@ READS: Final = frozenset(
 WRITES: Final = frozenset(Function) - READS
 BITS: Final = frozenset({Function.READ_COILS, Function.READ_INPUTS})
 REGISTERS: Final = READS - BITS
+EXCEPTIONS: Final = frozenset(function | EXCEPTION_BIT for function in Function)
 REPEATING: Final = frozenset({Function.WRITE_COIL, Function.WRITE_REGISTER})
 """Their answer is the request, byte for byte: an echo of the line looks the same."""
 
@@ -166,11 +167,11 @@ def _data_bytes(request: Read) -> int:
 
 def _size(heard: bytes, at: int) -> int:
     function = heard[at + 1]
-    if function & EXCEPTION_BIT:
-        return EXCEPTION_BYTES
     if function in READS:
         return READ_ANSWER_BYTES_MIN + heard[at + 2]
-    return WRITE_ANSWER_BYTES if function in WRITES else 0
+    if function in WRITES:
+        return WRITE_ANSWER_BYTES
+    return EXCEPTION_BYTES if function in EXCEPTIONS else 0
 
 
 def _crc_good(frame: bytes) -> bool:

@@ -37,6 +37,8 @@ ADAPTER_S: Final = 0.020
 BABBLE_MAX_S: Final = 1.0
 """A line on which somebody talks without end is given up after this."""
 HEARD_MAX_BYTES: Final = 1024
+PROBES_MAX: Final = 3
+"""So often an echo is probed for, where noise spoils what comes back."""
 SHORT_SILENCE_S: Final = 0.00175
 MayGo = Callable[[], bool]
 """Asked when the line is free, directly before the first byte goes out."""
@@ -168,19 +170,28 @@ class Master:
     async def probe_echo(self, unit: int) -> None:
         """Ask an address that nobody has; what comes back then is our own voice.
 
-        Raises `OSError`.
+        Only silence proves that there is none. Where it is never silent nor clear, an echo is
+        assumed: a write that it could confirm is then not believed. Raises `OSError`.
         """
-        if not await self._silent(0):
-            return
         frame = encode(Read(unit=unit, function=Function.READ_HOLDING, address=0, count=1))
+        for _ in range(PROBES_MAX):
+            if not await self._silent(0):
+                break
+            heard = await self._heard_back(frame)
+            if not heard or frame in heard:
+                self.echo = bool(heard)
+                return
+        self.echo = True
+
+    async def _heard_back(self, frame: bytes) -> bytes:
         deadline_s = self._send(frame) + ADAPTER_S
         heard = bytearray()
-        while len(heard) < len(frame):
+        while len(heard) < HEARD_MAX_BYTES and frame not in heard:
             chunk = await self._receive(deadline_s)
             if not chunk:
                 break
             heard += chunk
-        self.echo = bytes(heard).startswith(frame)
+        return bytes(heard)
 
     async def _silent(self, gap_s: float) -> bool:
         silence_s = max(self._silence_s, gap_s)
@@ -225,20 +236,20 @@ class Master:
             if not chunk:
                 break
             heard += chunk
-            if request.function not in REPEATING and heard.startswith(frame):
+            if request.function not in REPEATING and frame in heard:
                 self.echo = True
-            answer = answer_in(self._without_echo(bytes(heard), request, frame), request)
+            answer = answer_in(self._without_echo(bytes(heard), frame), request)
             if answer is not None:
                 return answer
-        return self._judged(self._without_echo(bytes(heard), request, frame))
+        return self._judged(self._without_echo(bytes(heard), frame))
 
-    def _without_echo(self, heard: bytes, request: Request, frame: bytes) -> bytes:
+    def _without_echo(self, heard: bytes, frame: bytes) -> bytes:
         if not self.echo:
             return heard
-        _, ours, rest = heard.partition(frame)
-        # The first copy of the request is our own, however much noise precedes it. Where the
+        # The first copy of the request is our own, however much noise precedes it: where the
         # answer is a second copy, a single one is no answer, whoever it came from.
-        return rest if ours or request.function in REPEATING else heard
+        _, ours, rest = heard.partition(frame)
+        return rest if ours else heard
 
     def _judged(self, heard: bytes) -> Failure:
         if not heard:

@@ -99,6 +99,14 @@ def test_a_frame_inside_anothers_data_is_no_answer() -> None:
     assert answer_in(outer + crc(outer), STATE) is None
 
 
+def test_noise_does_not_pass_for_an_exception_to_a_function_that_nobody_asks() -> None:
+    noise, frame = b"\x09", framed(128, 5, words(1, 0xFF00))
+    # The noise and the frame's head are, by accident, an exception of unit 9 with a good CRC.
+    assert framed(9, 0x80, 5) == (noise + frame)[:5]
+    request = Write(unit=128, function=Function.WRITE_COIL, address=1, values=(1,))
+    assert answer_in(noise + frame, request) == Answer()
+
+
 def test_a_broadcast_cannot_be_sent() -> None:
     with pytest.raises(AssertionError, match="broadcast"):
         encode(Write(unit=0, function=Function.WRITE_COIL, address=0, values=(1,)))

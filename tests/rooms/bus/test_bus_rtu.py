@@ -192,6 +192,46 @@ async def test_an_echo_is_noticed_by_any_read() -> None:
         assert failure(await it.master.exchange(COIL, TIMING)) is Failure.NO_ANSWER
 
 
+async def test_an_echo_is_noticed_behind_noise() -> None:
+    def echoing(request: bytes) -> list[tuple[float, bytes]]:
+        own = [] if request[1] == 5 else [(0, framed(6, 3, 2, words(1)))]
+        return [(0, b"\x00" + request), *own]
+
+    async with bench(echoing) as it:
+        assert values(await it.master.exchange(OTHER, TIMING)) == (1,)
+        assert failure(await it.master.exchange(COIL, TIMING)) is Failure.NO_ANSWER
+
+
+async def test_where_noise_spoils_the_echo_the_probe_is_sent_again() -> None:
+    def spoilt_once(request: bytes) -> list[tuple[float, bytes]]:
+        return [(0, request[:-1] + b"\x00" if len(it.end.requests) == 1 else request)]
+
+    async with bench(spoilt_once) as it:
+        await it.master.probe_echo(247)
+        assert it.master.echo
+        assert len(it.end.requests) == 2
+
+
+async def test_noise_in_the_probe_is_no_echo() -> None:
+    def noisy_once(_: bytes) -> list[tuple[float, bytes]]:
+        return [(0, b"\x55")] if len(it.end.requests) == 1 else []
+
+    async with bench(noisy_once) as it:
+        await it.master.probe_echo(247)
+        assert not it.master.echo
+        assert len(it.end.requests) == 2
+
+
+async def test_where_the_probe_is_never_clear_a_repeated_write_is_not_believed() -> None:
+    def spoilt(request: bytes) -> list[tuple[float, bytes]]:
+        return [(0, request if request[1] == 5 else b"\x55")]
+
+    async with bench(spoilt) as it:
+        await it.master.probe_echo(247)
+        assert len(it.end.requests) == 3
+        assert failure(await it.master.exchange(COIL, TIMING)) is Failure.NO_ANSWER
+
+
 async def test_a_cancelled_exchange_leaves_the_line_usable() -> None:
     def slow_five(request: bytes) -> list[tuple[float, bytes]]:
         return [(0.05 if request[0] == 5 else 0, framed(request[0], 3, 2, words(request[0])))]
