@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway import __version__
+from gateway import __version__, cli_bus, cli_scan
 from gateway.config import Config, ConfigError, load_config, load_parts, mistakes
 from gateway.console import by_people
 from gateway.console.asking import CONFIG, JSON, ask_at, records_at, say_answer
@@ -174,7 +174,7 @@ def log(config_path: Path, as_json: bool, after: int) -> None:
         click.echo(msgspec.json.encode(line) if as_json else record_line(record))
 
 
-for command in (*by_people.COMMANDS, evidence, rules):
+for command in (*by_people.COMMANDS, *cli_bus.COMMANDS, cli_scan.scan, evidence, rules):
     main.add_command(command)
 
 

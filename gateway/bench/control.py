@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final, Self
 
 import msgspec
 
+from gateway.bench.faults import Faults, Injected
 from gateway.bench.meters import MeterEntry, MeterTruth
 from gateway.bench.wire import WireCounts
 from gateway.core.model import SerialText, Tagged, Value
@@ -43,26 +43,17 @@ class TellTruth(Request, tag="truth"):
     """Say what is really the case."""
 
 
-class FaultKind(StrEnum):
-    """What may befall a meter."""
+class Befall(Request, tag="fault"):
+    """Let faults befall the line or one meter, beside those there are."""
 
-    DEAD = "dead"
-    """It answers nothing more."""
-    ALIVE = "alive"
-    STUCK = "stuck"
-    """Its contact stays where it is, whatever is commanded."""
-    UNSTUCK = "unstuck"
-    """Its contact obeys the next command."""
-    SWAP = "swap"
-    """Another meter of its type is put in its place: it answers `serial_answered`."""
+    faults: Faults
+    serial: SerialText | None = None
 
 
-class Fault(Request, tag="fault"):
-    """Let something befall a meter."""
+class Clear(Request, tag="clear"):
+    """End all faults, or those that one meter has of its own."""
 
-    serial: SerialText
-    kind: FaultKind
-    serial_answered: SerialText | None = None
+    serial: SerialText | None = None
 
 
 class Vend(Request, tag="vend"):
@@ -79,7 +70,7 @@ class Supply(Request, tag="supply"):
     volts: Annotated[float, msgspec.Meta(ge=0, le=500)] | None = None
 
 
-AnyRequest = Open | Close | TellTruth | Fault | Vend | Supply
+AnyRequest = Open | Close | TellTruth | Befall | Clear | Vend | Supply
 
 
 class Done(Tagged, tag_field="answer", tag="done"):
@@ -98,6 +89,9 @@ class Truth(Tagged, tag_field="answer", tag="truth"):
     mono_ms: int
     meters: tuple[MeterTruth, ...]
     wire: WireCounts
+    injected: Injected
+    faults: Faults
+    """What befalls the line."""
 
     def meter(self, serial: str) -> MeterTruth:
         """The meter of this serial number (of the meters file)."""
@@ -111,10 +105,17 @@ class Ready(Value):
     """What the line process says on its standard output when it can be used."""
 
     pty: str
-    """The master's port."""
+    """The master's port: a path that stays while terminals come and go behind it."""
     control: str | None
     taps: tuple[str, ...]
     """Ports for foreign slaves on the same wire."""
+
+
+class Ended(Value):
+    """What the line process says on its standard output when it ends."""
+
+    wire: WireCounts
+    injected: Injected
 
 
 class ControlError(Exception):
@@ -136,29 +137,31 @@ class LineControl:
 
     async def open(self, serial: str) -> None:
         """The utility's own system cuts this home."""
-        await self._ask(Open(serial=serial))
+        await self.ask(Open(serial=serial))
 
     async def close_switch(self, serial: str) -> None:
         """The utility's own system reconnects this home."""
-        await self._ask(Close(serial=serial))
+        await self.ask(Close(serial=serial))
 
-    async def fault(
-        self, serial: str, kind: FaultKind, *, serial_answered: str | None = None
-    ) -> None:
-        """Let something befall a meter."""
-        await self._ask(Fault(serial=serial, kind=kind, serial_answered=serial_answered))
+    async def fault(self, faults: Faults, serial: str | None = None) -> None:
+        """Let faults befall the line or one meter, beside those there are."""
+        await self.ask(Befall(faults=faults, serial=serial))
+
+    async def clear(self, serial: str | None = None) -> None:
+        """End all faults, or those that one meter has of its own."""
+        await self.ask(Clear(serial=serial))
 
     async def vend(self, serial: str, *, credit: bool) -> None:
         """Credit is bought, or used up."""
-        await self._ask(Vend(serial=serial, credit=credit))
+        await self.ask(Vend(serial=serial, credit=credit))
 
     async def supply(self, serial: str, volts: float | None) -> None:
         """Hold the voltage ahead of a meter at a value; None: let it swing by itself."""
-        await self._ask(Supply(serial=serial, volts=volts))
+        await self.ask(Supply(serial=serial, volts=volts))
 
     async def truth(self) -> Truth:
         """What is really the case."""
-        answer = await self._ask(TellTruth())
+        answer = await self.ask(TellTruth())
         if not isinstance(answer, Truth):
             raise ControlError(f"the line answered {answer} when asked for the truth")
         return answer
@@ -169,7 +172,8 @@ class LineControl:
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
-    async def _ask(self, request: AnyRequest) -> Done | Truth:
+    async def ask(self, request: AnyRequest) -> Done | Truth:
+        """Put one request. Raises `ControlError`."""
         self._writer.write(msgspec.json.encode(request) + b"\n")
         await self._writer.drain()
         line = await self._reader.readline()
@@ -192,14 +196,23 @@ class SimulatedLine:
 
 @contextlib.asynccontextmanager
 async def simulated_line(
-    meters: Sequence[MeterEntry], *, baud: int = 9600, taps: int = 0
+    meters: Sequence[MeterEntry],
+    *,
+    baud: int = 9600,
+    character: str = "8N1",
+    taps: int = 0,
+    faults: Sequence[str] = (),
+    seed: int = 0,
 ) -> AsyncIterator[SimulatedLine]:
     """Run a line with these meters in a process of its own, until the block is left."""
     with TemporaryDirectory(prefix="feeder-line-") as directory:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway.bench.line"),
             *("--meters", _meters_file(directory, meters), "--baud", str(baud)),
-            *("--control", Path(directory, "control"), "--tap", str(taps), "--with-parent"),
+            *("--format", character, "--tap", str(taps), "--seed", str(seed)),
+            *(f"--fault={it}" for it in faults),
+            *("--link", Path(directory, "port"), "--control", Path(directory, "control")),
+            *("--json", "--with-parent"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Out of reach of the terminal's Ctrl-C: whoever started the line ends it, in order.

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from gateway.bench.faults import Faults
 from gateway.bench.meters import MeterEntry, MeterType, Position
 from gateway.core.documents import AllowList, ListEntry, Receipt, Site
 from gateway.core.model import Digest, Meter, Value
@@ -115,7 +116,7 @@ def _home(unit: int, part: Part) -> Home:
         account=f"73010{unit:02}",
         state=Position.OPEN if swapped else Position.CLOSED,
         load_w=150.0 + 40.0 * unit,
-        answers_serial="220315999999" if swapped else None,
+        faults=Faults(swapped="220315999999" if swapped else None),
         status_address=ACREL_STATUS_ADDRESS,
         switch_unit=switch_unit,
         switch_channel=switch_channel,

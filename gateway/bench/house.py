@@ -8,14 +8,14 @@ rule (500 % at once, 300 % after 1 s, 200 % after 2 s, 150 % after 3 s, then min
 import math
 import zlib
 from collections import deque
-from typing import Final
+from typing import Final, Self
 
 from gateway.core.model import Value
 
 MOVE_DELAY_S: Final = 0.030
 """From the command to the contact's new position."""
 MOVES_KEPT_MAX: Final = 1000
-PICK_UP: Final = ((1.0, 5.0), (2.0, 3.0), (3.0, 2.0), (600.0, 1.5))
+PICK_UP_STEPS: Final = ((1.0, 5.0), (2.0, 3.0), (3.0, 2.0), (600.0, 1.5))
 """Until so many seconds after closing the load is such a multiple of normal."""
 SUPPLY_V: Final = 230.0
 SUPPLY_SWING_V: Final = 2.5
@@ -44,6 +44,11 @@ class Switch:
         self.commanded = closed
         """The last command, which is what a relay register shows."""
         self.stuck = False
+        """The contact stays where it is, and whoever can see it says so."""
+        self.lies = False
+        """The contact stays where it is, and what shows it shows the command instead."""
+        self.resisted = 0
+        """Commands that a stuck or lying contact did not follow."""
         self._before = closed
         self._moves: deque[tuple[float, bool]] = deque(maxlen=MOVES_KEPT_MAX)
         self._wear = 0
@@ -52,7 +57,10 @@ class Switch:
         """Drive the contact to a position; where it stands already nothing wears."""
         self.commanded = closed
         bound_for = self._moves[-1][1] if self._moves else self._before
-        if self.stuck or closed is bound_for:
+        if closed is bound_for:
+            return
+        if self.stuck or self.lies:
+            self.resisted += 1
             return
         if len(self._moves) == MOVES_KEPT_MAX:
             self._before = self._moves[0][1]
@@ -63,6 +71,10 @@ class Switch:
     def closed(self, now_s: float) -> bool:
         """Where the contact is."""
         return self.closing_s(now_s) is not None
+
+    def shown(self, now_s: float) -> bool:
+        """Where a state register or an auxiliary contact says that the contact is."""
+        return self.commanded if self.lies else self.closed(now_s)
 
     def closing_s(self, now_s: float) -> float | None:
         """When a closed contact closed, minus infinity if it never moved; None: it is open."""
@@ -98,17 +110,53 @@ class Switch:
         return spans
 
 
+class PickUp(Value):
+    """How a load comes back that was dark."""
+
+    steps: tuple[tuple[float, float], ...] = PICK_UP_STEPS
+
+    @classmethod
+    def scaled(cls, excess: float, time: float) -> Self:
+        """The usual steps with so many times the load above normal, over so many times the time."""
+        return cls(steps=tuple((s * time, 1 + (m - 1) * excess) for s, m in PICK_UP_STEPS))
+
+    def multiple(self, since_s: float) -> float:
+        """The load so long after closing, as a multiple of normal."""
+        return next((multiple for until_s, multiple in self.steps if since_s < until_s), 1.0)
+
+    def seconds(self, closing_s: float, begin_s: float, end_s: float) -> float:
+        """Seconds from begin to end, each counted as often as the load was a multiple of normal."""
+        weighted = end_s - begin_s
+        step_begins_s = closing_s
+        for until_s, multiple in self.steps:
+            step_ends_s = closing_s + until_s
+            overlap_s = min(end_s, step_ends_s) - max(begin_s, step_begins_s)
+            weighted += max(0.0, overlap_s) * (multiple - 1)
+            step_begins_s = step_ends_s
+        return weighted
+
+
 class Home:
     """A household behind a load switch: supply voltage, load, and the energy it has drawn."""
 
     def __init__(
-        self, switch: Switch, *, name: str, load_w: float, energy_kwh: float, begun_s: float
+        self,
+        switch: Switch,
+        *,
+        name: str,
+        load_w: float,
+        energy_kwh: float,
+        begun_s: float,
+        pick_up: PickUp,
     ) -> None:
         self._switch = switch
         self._load_w = load_w
+        self._pick_up = pick_up
         self._energy_wh = energy_kwh * 1000
         self._counted_s = begun_s
         self._supply_v: float | None = None
+        self.backfeed_v = 0.0
+        """Voltage that the home itself puts behind an open switch."""
         # Every home has its own place on the feeder, the same in every run.
         self._phase = zlib.crc32(name.encode()) / 2**32
 
@@ -125,12 +173,14 @@ class Home:
 
     def load_v(self, now_s: float) -> float:
         """Voltage behind the switch."""
-        return self.supply_v(now_s) if self._switch.closed(now_s) else 0.0
+        return self.supply_v(now_s) if self._switch.closed(now_s) else self.backfeed_v
 
     def power_w(self, now_s: float) -> float:
         """What the home draws."""
         closing_s = self._switch.closing_s(now_s)
-        return 0.0 if closing_s is None else self._load_w * _pick_up(now_s - closing_s)
+        return (
+            0.0 if closing_s is None else self._load_w * self._pick_up.multiple(now_s - closing_s)
+        )
 
     def current_a(self, now_s: float) -> float:
         """What flows; at no voltage at all nothing does."""
@@ -140,27 +190,11 @@ class Home:
     def energy_kwh(self, now_s: float) -> float:
         """What the meter has counted; instants must not go back between two questions."""
         spans = self._switch.closed_spans(self._counted_s, now_s)
-        self._energy_wh += sum(self._load_w * _pick_up_seconds(*it) for it in spans) / S_PER_H
+        self._energy_wh += sum(self._load_w * self._pick_up.seconds(*it) for it in spans) / S_PER_H
         self._counted_s = now_s
         return self._energy_wh / 1000
 
-    def erase_energy(self, now_s: float) -> None:
-        """Set the counter to zero."""
-        self._energy_wh = 0.0
+    def preset_energy(self, energy_kwh: float, now_s: float) -> None:
+        """Set the counter."""
+        self._energy_wh = energy_kwh * 1000
         self._counted_s = now_s
-
-
-def _pick_up(since_s: float) -> float:
-    return next((multiple for until_s, multiple in PICK_UP if since_s < until_s), 1.0)
-
-
-def _pick_up_seconds(closing_s: float, begin_s: float, end_s: float) -> float:
-    """Seconds between begin and end, each counted as often as the load was a multiple of normal."""
-    weighted = end_s - begin_s
-    step_begins_s = closing_s
-    for until_s, multiple in PICK_UP:
-        step_ends_s = closing_s + until_s
-        overlap_s = min(end_s, step_ends_s) - max(begin_s, step_begins_s)
-        weighted += max(0.0, overlap_s) * (multiple - 1)
-        step_begins_s = step_ends_s
-    return weighted

@@ -1,8 +1,7 @@
 """`bench line`: simulated meters on a paced RS-485 line, in a process of their own.
 
-Owns the process: the meters file, the ports, the control socket, start and end. Must never be
-imported by the daemon. Faults of the line itself belong into `wire.py`, those of a meter into
-`meters.py`; here and in `control.py` they only get their names.
+Owns the process: options, the meters file, the ports, start and end. Must never be imported by the
+daemon.
 """
 
 import asyncio
@@ -11,40 +10,73 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import assert_never
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import click
 import msgspec
 
-from gateway.bench.control import (
-    AnyAnswer,
-    AnyRequest,
-    Close,
-    Done,
-    Fault,
-    FaultKind,
-    Open,
-    Ready,
-    Refused,
-    Supply,
-    TellTruth,
-    Truth,
-    Vend,
-)
-from gateway.bench.house import boot_ms
-from gateway.bench.meters import AcrelDdsy1352, LineError, Meter, MeterEntry
+from gateway.bench.answering import Answering
+from gateway.bench.control import Ended, Ready
+from gateway.bench.door import Door, Line
+from gateway.bench.faults import FaultError, Faults, parse
+from gateway.bench.meters import LineError, read_meters
+from gateway.bench.port import BAUDS, Port, Timing
 from gateway.bench.street import Street
-from gateway.bench.wire import Port, Timing, Wire
+from gateway.bench.wire import Wire
+from gateway.core.model import Value
 
-EXAMPLE = """\b
-Example:
+CHARACTER_BITS: Final = {"8N1": 10, "8N2": 11}
+EXAMPLES = """\b
+Examples:
   echo '[{"type": "dds238-2-zn-sr", "unit": 5, "serial": "HK-5", "state": "open"}]' > m.json
   feeder-gateway bench line --meters m.json --baud 9600
+  feeder-gateway bench line --meters m.json --fault late=0.05,crc=0.01 --fault HK-5:stuck
+  feeder-gateway bench line --meters m.json --link ./port --control ./line.sock
+  mbpoll -m rtu -b 9600 -P none -a 5 -t 4 -0 -r 12 -1 ./port
+
+\b
+Shares of answers: slow, late, mute, busy, exception, address, crc, truncated, doubled, noise.
+Shares of meters: dead, stuck, lies, backfeed. Of one meter: swapped=SERIAL, exchanged=SERIAL.
+Of the line: echo, unplugged. With them: slow_ms, late_ms, exception_code, backfeed_v.
+While it runs, `bench fault` changes them and `bench status` shows what is the case.
 """
 
 
-@click.command(epilog=EXAMPLE)
+class Setting(Value):
+    """What the options say of the line itself."""
+
+    timing: Timing
+    link: Path | None
+    control: Path | None
+    taps: int
+    with_parent: bool
+
+
+def _format(_: click.Context, __: click.Parameter, value: str) -> int:
+    value = value.upper()
+    if value in {"8E1", "8O1"}:
+        raise click.BadParameter(
+            f"{value}: a pseudo terminal refuses parity; use 8N2, whose characters are as long"
+        )
+    if value not in CHARACTER_BITS:
+        raise click.BadParameter(f"{value}: use 8N1, or 8N2 for characters of 11 bits")
+    return CHARACTER_BITS[value]
+
+
+def _faults(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str | None, Faults], ...]:
+    try:
+        return tuple(parse(value) for value in values)
+    except FaultError as mistake:
+        raise click.BadParameter(str(mistake)) from None
+
+
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--meters",
     "meters_file",
@@ -52,19 +84,47 @@ Example:
     required=True,
     help="JSON list of meters: type, unit, serial, and what else differs from an ordinary home.",
 )
-@click.option("--baud", type=click.IntRange(300, 115_200), default=9600, show_default=True)
 @click.option(
-    "--stop-bits",
-    type=click.IntRange(1, 2),
-    default=1,
+    "--baud",
+    type=click.Choice([str(it) for it in BAUDS]),
+    default="9600",
     show_default=True,
-    help="2 makes a character as long as parity does, which a pseudo terminal refuses.",
+    help="A program that sets its port to another speed is not understood.",
+)
+@click.option(
+    "--format",
+    "character_bits",
+    callback=_format,
+    metavar="8N1|8N2",
+    default="8N1",
+    show_default=True,
+    help="8N2 stands in for 8E1: its characters are as long, and a pseudo terminal takes it.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    callback=_faults,
+    metavar="[SERIAL:]NAME[=VALUE][,MORE]",
+    help="What goes wrong, on the line or at one meter. May be given repeatedly.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="One seed, one run: the nth request to a unit meets the same fate.",
+)
+@click.option(
+    "--link",
+    type=click.Path(path_type=Path),
+    help="The port's stable path; without it, one in a temporary folder.",
 )
 @click.option(
     "--control",
     "control_path",
     type=click.Path(path_type=Path),
-    help='Unix socket to make, for JSON lines such as {"do": "truth"}.',
+    help="Unix socket to make, for `bench fault`, `bench status` and JSON lines.",
 )
 @click.option(
     "--tap",
@@ -74,31 +134,48 @@ Example:
     show_default=True,
     help="Further ports on the same wire, for slaves of other makers.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of words.")
 @click.option("--with-parent", is_flag=True, help="End when standard input closes.")
 def line(
     meters_file: Path,
-    baud: int,
-    stop_bits: int,
+    baud: str,
+    character_bits: int,
+    faults: tuple[tuple[str | None, Faults], ...],
+    seed: int,
+    link: Path | None,
     control_path: Path | None,
     taps: int,
+    as_json: bool,
     with_parent: bool,
 ) -> None:
     """Simulate meters on a pseudo terminal.
 
-    They answer at the pace of the real wire. Prints one line of JSON with the paths of the ports
-    when it is ready, and runs until Ctrl-C or SIGTERM.
+    They answer at the pace of the real wire. Prints the path of the port when it is ready, runs
+    until Ctrl-C or SIGTERM, and then prints what has passed.
     """
     try:
-        entries = msgspec.json.decode(meters_file.read_bytes(), type=list[MeterEntry])
-        street = Street(entries, boot_s())
-    except (msgspec.DecodeError, LineError) as mistake:
+        street = Street(read_meters(meters_file.read_bytes()), boot_s(), seed)
+    except LineError as mistake:
         raise click.BadParameter(f"{meters_file}: {mistake}", param_hint="--meters") from None
-    timing = Timing(baud=baud, character_bits=9 + stop_bits)
+    try:
+        for serial, said in faults:
+            street.befall(said, serial)
+    except LineError as mistake:
+        raise click.BadParameter(str(mistake), param_hint="--fault") from None
+    setting = Setting(
+        timing=Timing(baud=int(baud), character_bits=character_bits),
+        link=link,
+        control=control_path,
+        taps=taps,
+        with_parent=with_parent,
+    )
+    say = _say_json if as_json else _say_words
     try:
         with asyncio.Runner(loop_factory=_exact_loop) as runner:
-            runner.run(_run(street, timing, control_path, taps, with_parent=with_parent))
+            runner.run(_run(street, Answering(street, seed), setting, say))
     except OSError as failure:
-        raise click.ClickException(f"the line cannot run: {failure}") from None
+        reason = f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
+        raise click.ClickException(f"the line cannot run: {reason}") from None
 
 
 def boot_s() -> float:
@@ -112,132 +189,74 @@ def _exact_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _run(
-    street: Street, timing: Timing, control_path: Path | None, taps: int, *, with_parent: bool
+    street: Street,
+    answering: Answering,
+    setting: Setting,
+    say: Callable[[Ready | Ended], None],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    if with_parent:
+    if setting.with_parent:
         loop.add_reader(sys.stdin, stop.set)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        master, *tap_ports = (
-            stack.enter_context(contextlib.closing(Port.open())) for _ in range(1 + taps)
+        link = setting.link or Path(
+            stack.enter_context(TemporaryDirectory(prefix="feeder-line-")), "port"
+        )
+        master, *taps = (
+            stack.enter_context(_port(setting.timing, at))
+            for at in (link, *(None for _ in range(setting.taps)))
         )
         wire = Wire(
-            timing=timing, master=master, taps=tap_ports, slaves=street.slaves, boot_s=boot_s
+            timing=setting.timing, master=master, taps=taps, answer=answering.answer, boot_s=boot_s
         )
         wire.start()
         stack.callback(wire.stop)
-        if control_path is not None:
-            door = Door(street, wire)
-            await door.open(control_path)
-            stack.callback(control_path.unlink, missing_ok=True)
+        running = Line(street, answering, wire, master, boot_s)
+        running.befall(Faults(), None)
+        if setting.control is not None:
+            door = Door(running)
+            await door.open(setting.control)
+            stack.callback(setting.control.unlink, missing_ok=True)
             stack.push_async_callback(door.close)
-        ready = Ready(
-            pty=master.path,
-            control=None if control_path is None else str(control_path),
-            taps=tuple(port.path for port in tap_ports),
-        )
-        click.echo(msgspec.json.encode(ready))
+        control = None if setting.control is None else str(setting.control)
+        say(Ready(pty=master.path, control=control, taps=tuple(port.path for port in taps)))
         await stop.wait()
+        say(running.ended())
 
 
-class Door:
-    """Serves the control socket."""
-
-    def __init__(self, street: Street, wire: Wire) -> None:
-        self._street = street
-        self._wire = wire
-        self._requests = msgspec.json.Decoder(AnyRequest)
-        self._server: asyncio.Server
-        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-
-    async def open(self, path: Path) -> None:
-        """Make the socket and wait for clients. Raises `OSError` with the path."""
-        try:
-            self._server = await asyncio.start_unix_server(self._greet, path)
-        except OSError as failure:
-            raise OSError(f"no socket {path}: {failure.strerror or failure}") from failure
-
-    async def close(self) -> None:
-        """Send all clients away."""
-        self._server.close()
-        for writer in self._clients.values():
-            writer.close()
-        await asyncio.gather(*self._clients)
-
-    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._clients[task] = writer
-        task.add_done_callback(self._clients.pop)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while request := await reader.readline():
-                writer.write(msgspec.json.encode(self._answer(request)) + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError):
-            # The client vanished, or sent a line without end.
-            pass
-        finally:
-            writer.close()
-
-    def _answer(self, request: bytes) -> AnyAnswer:
-        try:
-            return self._obey(self._requests.decode(request), boot_s())
-        except (msgspec.DecodeError, LineError) as mistake:
-            return Refused(reason=str(mistake))
-
-    def _obey(self, request: AnyRequest, now_s: float) -> AnyAnswer:
-        match request:
-            case Open(serial=serial):
-                self._meter(serial).utility_switches(False, now_s)
-            case Close(serial=serial):
-                self._meter(serial).utility_switches(True, now_s)
-            case Fault(serial=serial):
-                befall(self._meter(serial), request)
-            case Vend(serial=serial, credit=credit):
-                prepaid(self._meter(serial)).vend(credit, now_s)
-            case Supply(serial=serial, volts=volts):
-                self._meter(serial).home.set_supply(volts)
-            case TellTruth():
-                return Truth(
-                    mono_ms=boot_ms(now_s),
-                    meters=self._street.truth(now_s),
-                    wire=self._wire.counts(),
-                )
-            case _:
-                assert_never(request)
-        return Done()
-
-    def _meter(self, serial: str) -> Meter:
-        meter = self._street.meters.get(serial)
-        if meter is None:
-            raise LineError(f"no meter {serial} on this line")
-        return meter
+@contextmanager
+def _port(timing: Timing, link: Path | None) -> Iterator[Port]:
+    port = Port(timing, link).plug()
+    try:
+        yield port
+    finally:
+        port.unplug()
 
 
-def prepaid(meter: Meter) -> AcrelDdsy1352:
-    """A meter that keeps credit. `LineError` where it is none."""
-    if not isinstance(meter, AcrelDdsy1352):
-        raise LineError(f"serial {meter.entry.serial}: its type keeps no credit")
-    return meter
+def _say_json(said: Ready | Ended) -> None:
+    click.echo(msgspec.json.encode(said))
 
 
-def befall(meter: Meter, fault: Fault) -> None:
-    """Let a fault befall a meter. `LineError` where it cannot."""
-    match fault.kind:
-        case FaultKind.DEAD | FaultKind.ALIVE:
-            meter.dead = fault.kind is FaultKind.DEAD
-        case FaultKind.STUCK | FaultKind.UNSTUCK:
-            meter.switch.stuck = fault.kind is FaultKind.STUCK
-        case FaultKind.SWAP:
-            if fault.serial_answered is None:
-                raise LineError("swap needs serial_answered")
-            meter.swap(fault.serial_answered)
-        case _:
-            assert_never(fault.kind)
+def _say_words(said: Ready | Ended) -> None:
+    if isinstance(said, Ready):
+        click.echo(said.pty)
+        for path in said.taps:
+            click.echo(f"tap {path}")
+        return
+    for heading, counts in (("passed", said.wire), ("faults", said.injected)):
+        click.echo(f"{heading}: {counted(counts)}")
+
+
+def counted(counts: Value) -> str:
+    """The counters that have counted something, in words."""
+    told = [
+        f"{name.replace('_', ' ')} {count}"
+        for name, count in msgspec.structs.asdict(counts).items()
+        if count
+    ]
+    return ", ".join(told) or "none"
 
 
 if __name__ == "__main__":

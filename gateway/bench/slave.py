@@ -1,7 +1,7 @@
 """The slave's half of Modbus: a PDU in, a PDU out, an exception where the meter has nothing to say.
 
 Owns the parsing of requests and the shape of answers. Must never share code with the bus room, nor
-know what a register means. MODBUS Application Protocol V1.1b3, section 6 (function codes 01 to 05,
+know what a register means. MODBUS Application Protocol V1.1b3, section 6 (function codes 01 to 06,
 15 and 16) and section 7 (exceptions).
 """
 
@@ -9,8 +9,9 @@ import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import ClassVar, Final, Never, assert_never
+from typing import Final, Never, assert_never
 
+from gateway.bench.faults import Faults
 from gateway.bench.house import boot_ms
 from gateway.core.model import Value
 
@@ -33,8 +34,12 @@ class Function(IntEnum):
     READ_HOLDING = 3
     READ_INPUT_REGISTERS = 4
     WRITE_COIL = 5
+    WRITE_REGISTER = 6
     WRITE_COILS = 15
     WRITE_REGISTERS = 16
+
+
+WRITES_REGISTERS: Final = frozenset({Function.WRITE_REGISTER, Function.WRITE_REGISTERS})
 
 
 class ExceptionCode(IntEnum):
@@ -43,6 +48,8 @@ class ExceptionCode(IntEnum):
     ILLEGAL_FUNCTION = 1
     ILLEGAL_ADDRESS = 2
     ILLEGAL_VALUE = 3
+    DEVICE_FAILURE = 4
+    BUSY = 6
 
 
 class RefusedError(Exception):
@@ -65,20 +72,24 @@ class Write(Value):
     refused: int | None = None
     """The exception code it was answered with."""
 
-    def touches(self, address: int) -> bool:
-        """Whether it wrote this register or coil."""
-        return self.address <= address < self.address + len(self.values)
+    def concerns_coil(self, coil: int) -> bool:
+        """Whether it wrote this coil."""
+        first, behind = self.address, self.address + len(self.values)
+        return self.function not in WRITES_REGISTERS and first <= coil < behind
 
 
 class ModbusSlave:
     """One unit address. Subclasses tell what it holds and obeys, for each of its `functions`."""
 
-    functions: ClassVar[frozenset[Function]]
+    functions: frozenset[Function]
 
     def __init__(self, unit: int, turnaround_s: float) -> None:
         self.unit = unit
         self.turnaround_s = turnaround_s
+        """From the end of the request to the first character of the answer."""
         self.dead = False
+        self.faults = Faults()
+        """What befalls its answers."""
         self.writes: deque[Write] = deque(maxlen=WRITES_KEPT_MAX)
 
     def respond(self, request: bytes, now_s: float) -> bytes | None:
@@ -133,6 +144,8 @@ class ModbusSlave:
                 self._obey(request, _coil_written(request), now_s)
             case Function.WRITE_COILS:
                 self._obey(request, _coils_written(request), now_s)
+            case Function.WRITE_REGISTER:
+                self._obey(request, _register_written(request), now_s)
             case Function.WRITE_REGISTERS:
                 self._obey(request, _registers_written(request), now_s)
             case _:
@@ -141,7 +154,7 @@ class ModbusSlave:
 
     def _obey(self, request: bytes, values: Sequence[int], now_s: float) -> None:
         function, address = struct.unpack_from(">BH", request)
-        take = self.obey_registers if function == Function.WRITE_REGISTERS else self.obey_coils
+        take = self.obey_registers if function in WRITES_REGISTERS else self.obey_coils
         refused: int | None = None
         try:
             take(address, values, now_s)
@@ -202,6 +215,12 @@ def _coils_written(request: bytes) -> tuple[int, ...]:
     if len(packed) != (count + 7) // 8:
         refuse(ExceptionCode.ILLEGAL_VALUE)
     return tuple(packed[place // 8] >> place % 8 & 1 for place in range(count))
+
+
+def _register_written(request: bytes) -> tuple[int, ...]:
+    if len(request) != 5:
+        refuse(ExceptionCode.ILLEGAL_VALUE)
+    return struct.unpack_from(">H", request, 3)
 
 
 def _registers_written(request: bytes) -> tuple[int, ...]:

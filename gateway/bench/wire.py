@@ -1,9 +1,9 @@
 """The simulated RS-485 line: who speaks when, and what the others hear of it.
 
-Owns the pseudo terminals and the time every character takes between them: half duplex, one
-character after the other at the line's baud rate, frames parted by silence, garbage where two speak
-at once. Must never share code with the bus room, so that both ends cannot agree on a mistake.
-MODBUS over Serial Line V1.02, sections 2.5.1.1 (RTU framing) and 6.2.2 (CRC).
+Owns the time every character takes between the ports: half duplex, one character after the other at
+the line's baud rate, frames parted by silence, garbage where two speak at once. Must never share
+code with the bus room, so that both ends cannot agree on a mistake.
+MODBUS over Serial Line V1.02, section 2.5.1.1 (RTU framing).
 
 Wire time runs ahead of nobody: bytes that a master hands over at once still leave one after the
 other, and gaps are measured between their places on the wire, so that a slow scheduler neither
@@ -11,13 +11,13 @@ splits a frame nor joins two.
 """
 
 import asyncio
-import contextlib
-import os
-import pty
-import tty
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, Self
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
 
+from gateway.bench.answering import Spoken
+from gateway.bench.framing import crc
+from gateway.bench.port import Port, Timing
 from gateway.core.model import Value
 
 FRAME_BYTES_MIN: Final = 4
@@ -25,39 +25,8 @@ STEP_S: Final = 0.001
 """Characters that complete within this time are handed over together."""
 ROUNDING: Final = 1e-6
 """Of a character: keeps float arithmetic from holding back one that has just left."""
-
-
-class Slave(Protocol):
-    """One unit address on the line."""
-
-    turnaround_s: float
-    """From the end of the request to the first character of the answer."""
-
-    def respond(self, request: bytes, now_s: float) -> bytes | None:
-        """Answer one PDU (no address, no CRC) at an instant of the boot clock, or stay silent."""
-
-
-class Timing(Value):
-    """How long things take on the wire."""
-
-    baud: int
-    character_bits: int = 10
-    """Start bit, 8 data bits, and parity or stop bits: 10 for 8N1, 11 for 8E1, 8O1 and 8N2."""
-
-    @property
-    def character_s(self) -> float:
-        """Time of one character."""
-        return self.character_bits / self.baud
-
-    @property
-    def silence_s(self) -> float:
-        """The silence that ends a frame: 3.5 characters, above 19200 baud fixed at 1.75 ms."""
-        return 0.00175 if self.baud > 19_200 else 3.5 * self.character_s
-
-    @property
-    def step_characters(self) -> int:
-        """Characters that are handed over together, at least one."""
-        return max(1, int(STEP_S / self.character_s))
+Answer = Callable[[int, bytes, float], Spoken | None]
+"""What is said to a unit's PDU (no address, no CRC) at an instant of the boot clock."""
 
 
 class WireCounts(Value):
@@ -72,40 +41,14 @@ class WireCounts(Value):
     """Transmissions of which at least one character met another speaker's."""
     short_silences: int = 0
     """Requests that began before the line had been silent for as long as a frame's end takes."""
-
-
-class Port:
-    """One raw pseudo terminal: the line's end, and the path that a program opens as its port."""
-
-    def __init__(self, fd: int, far_fd: int) -> None:
-        self.fd = fd
-        # Held open, so that the line survives a program that closes its end.
-        self._far_fd = far_fd
-        self.path = os.ttyname(far_fd)
-
-    @classmethod
-    def open(cls) -> Self:
-        """Make a new pseudo terminal."""
-        fd, far_fd = pty.openpty()
-        tty.setraw(far_fd)
-        os.set_blocking(fd, False)
-        return cls(fd, far_fd)
-
-    def read(self) -> bytes:
-        """What the program has sent; empty when there is nothing."""
-        with contextlib.suppress(BlockingIOError):
-            return os.read(self.fd, 4096)
-        return b""
-
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the program; what it leaves unread beyond the kernel's buffer is lost."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self.fd, data)
-
-    def close(self) -> None:
-        """Give the terminal back; its path ceases to be."""
-        os.close(self.fd)
-        os.close(self._far_fd)
+    untuned: int = 0
+    """Transmissions of a port that is set to another speed or character than the line's."""
+    handed: int = 0
+    """Characters that the master was given to hear."""
+    echoes: int = 0
+    """Transmissions that the master heard itself make."""
+    unplugged: int = 0
+    """Times that the master's port went away."""
 
 
 class Transmission:
@@ -140,8 +83,8 @@ class Transmission:
 class Wire:
     """The line between one master's port, the simulated slaves and the taps of foreign slaves.
 
-    Everybody hears everybody but himself. All times inside are the event loop's; `boot_s` gives
-    the boot clock's for the slaves.
+    Everybody hears everybody but himself, unless the line echoes. All times inside are the event
+    loop's; `boot_s` gives the boot clock's for the slaves.
     """
 
     def __init__(
@@ -150,33 +93,54 @@ class Wire:
         timing: Timing,
         master: Port,
         taps: Sequence[Port],
-        slaves: Mapping[int, Slave],
+        answer: Answer,
         boot_s: Callable[[], float],
     ) -> None:
         self._timing = timing
         self._master = master
         self._ports = (master, *taps)
-        self._slaves = slaves
+        self._answer = answer
         self._boot_s = boot_s
+        self.echo = False
+        """The master hears what it says itself."""
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop
         self._said: list[Transmission] = []
         self._frame = bytearray()
         self._frame_end: asyncio.TimerHandle | None = None
         self._quiet_since_s = 0.0
+        self._free_s: dict[int, float] = {}
+        """When each unit will have said what it has to say."""
         self._counts = dict.fromkeys(WireCounts.__struct_fields__, 0)
 
     def start(self) -> None:
         """Begin to listen, on the running event loop."""
         self._loop = asyncio.get_running_loop()
         for port in self._ports:
-            self._loop.add_reader(port.fd, self._read, port)
+            if port.plugged:
+                self._loop.add_reader(port.fd, self._read, port)
 
     def stop(self) -> None:
         """Listen and carry no more; the ports stay open."""
         self._stopped = True
         for port in self._ports:
-            self._loop.remove_reader(port.fd)
+            if port.plugged:
+                self._loop.remove_reader(port.fd)
+
+    def unplug(self) -> None:
+        """The master's port goes away, with what has not left it yet."""
+        self._loop.remove_reader(self._master.fd)
+        self._master.unplug()
+        self._counts["unplugged"] += 1
+        now_s = self._loop.time()
+        for it in self._said:
+            if it.speaker is self._master:
+                del it.data[max(it.heard, it.gone(now_s)) :]
+
+    def plug(self) -> None:
+        """The master's port comes back. Raises `OSError`."""
+        self._master.plug()
+        self._loop.add_reader(self._master.fd, self._read, self._master)
 
     def counts(self) -> WireCounts:
         """What has passed so far."""
@@ -188,11 +152,15 @@ class Wire:
         if speaking is not None and speaking.heard < len(speaking.data):
             speaking.data += data
         elif data:
+            self._counts["echoes"] += self.echo and port is self._master
             self._speak(port, data, self._loop.time())
 
     def _speak(self, speaker: Port | None, data: bytes, start_s: float) -> None:
         if speaker is self._master:
             self._goes_on(start_s)
+        for port in self._ports:
+            port.ask_tuned()
+        self._counts["untuned"] += speaker is not None and not speaker.tuned
         transmission = Transmission(self._timing, speaker, data, start_s)
         # The newest first: a speaker's earlier words stay only as long as they may collide.
         self._said.insert(0, transmission)
@@ -224,9 +192,9 @@ class Wire:
     def _step(self, transmission: Transmission, left: int) -> int:
         """How many characters to wait for."""
         # Our own slaves get whole frames: without a tap nobody hears the master's single letters.
-        if transmission.speaker is self._master and len(self._ports) == 1:
+        if transmission.speaker is self._master and len(self._ports) == 1 and not self.echo:
             return left
-        return min(left, self._timing.step_characters)
+        return min(left, max(1, int(STEP_S / self._timing.character_s)))
 
     def _on_the_wire(self, transmission: Transmission, gone: int) -> bytes:
         """The characters up to `gone` that nobody has heard yet, spoilt where others spoke."""
@@ -243,9 +211,12 @@ class Wire:
         return bytes(new)
 
     def _hear(self, transmission: Transmission, data: bytes) -> None:
+        if transmission.speaker is not None:
+            data = transmission.speaker.across(data)
         for port in self._ports:
-            if port is not transmission.speaker:
+            if port is not transmission.speaker or (self.echo and port is self._master):
                 port.write(data)
+                self._counts["handed"] += len(data) * (port is self._master and port.plugged)
         if transmission.speaker is self._master:
             self._frame += data
 
@@ -269,30 +240,13 @@ class Wire:
             self._counts["bad_frames"] += 1
             return
         self._counts["requests"] += 1
-        slave = self._slaves.get(frame[0])
-        if slave is None:
+        unit = frame[0]
+        said = self._answer(unit, frame[1:-2], self._boot_s())
+        if said is None:
             return
-        answer = slave.respond(frame[1:-2], self._boot_s())
-        if answer is None:
-            return
-        body = frame[:1] + answer
-        # A slave cannot know before the silence that the request is over.
-        start_s = ended_s + max(slave.turnaround_s, self._timing.silence_s)
-        self._loop.call_at(start_s, self._speak, None, body + crc(body), start_s)
-
-
-def crc(data: bytes) -> bytes:
-    """The CRC of an RTU frame as it follows the data: polynomial 0xA001, low byte first."""
-    register = 0xFFFF
-    for byte in data:
-        register = register >> 8 ^ _CRC_OF_BYTE[(register ^ byte) & 0xFF]
-    return register.to_bytes(2, "little")
-
-
-def _crc_of_byte(byte: int) -> int:
-    for _ in range(8):
-        byte = byte >> 1 ^ (0xA001 if byte & 1 else 0)
-    return byte
-
-
-_CRC_OF_BYTE = tuple(map(_crc_of_byte, range(256)))
+        # A slave cannot know before the silence that the request is over; it speaks once at a time.
+        silence_s = self._timing.silence_s
+        start_s = ended_s + max(said.after_s, silence_s)
+        start_s = max(start_s, self._free_s.get(unit, -math.inf) + silence_s)
+        self._free_s[unit] = start_s + len(said.data) * self._timing.character_s
+        self._loop.call_at(start_s, self._speak, None, said.data, start_s)

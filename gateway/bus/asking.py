@@ -19,7 +19,9 @@ class Priority(IntEnum):
     """A command to a load switch that has begun, and its read-backs."""
     IDENTITY = 1
     """The first step of a command, so that one begun is finished before the next."""
-    POLL = 2
+    TEST = 2
+    """A technician stands before the meter."""
+    POLL = 3
 
 
 class Ask(Protocol):

@@ -6,11 +6,12 @@ behaviour as code, nor know where a file lies (`profile` does).
 
 from collections.abc import Mapping, Sequence, Set
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, assert_never
 
 import msgspec
 
 from gateway.bus.frame import BITS, READS, REGISTERS, Function
+from gateway.bus.port import Baud, Format
 from gateway.core.model import Cause, Value
 
 ADDRESS_MAX: Final = 0xFFFF
@@ -26,6 +27,14 @@ class Contradiction(ValueError):  # noqa: N818 - a judgement of a file, not an e
         self.field = field
         self.problem = problem
         self.mend = mend
+
+
+class Contradictions(ValueError):  # noqa: N818 - a judgement of a file, not an error of ours
+    """Every contradiction between the blocks of a file; there is at least one."""
+
+    def __init__(self, each: Sequence[Contradiction]) -> None:
+        super().__init__(" ".join(str(one) for one in each))
+        self.each = each
 
 
 class Evidence(StrEnum):
@@ -66,16 +75,44 @@ class Number(StrEnum):
     S16 = "s16"
     U32 = "u32"
     S32 = "s32"
+    U64 = "u64"
+    S64 = "s64"
     FLOAT32 = "float32"
 
     @property
     def registers(self) -> int:
         """How many registers it takes."""
-        return 1 if self in {Number.U16, Number.S16} else 2
+        match self:
+            case Number.U16 | Number.S16:
+                return 1
+            case Number.U32 | Number.S32 | Number.FLOAT32:
+                return 2
+            case Number.U64 | Number.S64:
+                return 4
+            case _:
+                assert_never(self)
+
+
+class Quantity(StrEnum):
+    """What a meter may measure; the name of the block that says where."""
+
+    VOLTAGE = "voltage"
+    CURRENT = "current"
+    POWER = "power"
+    ENERGY = "energy"
+
+
+class Counted(StrEnum):
+    """What an energy register counts."""
+
+    IMPORT = "import"
+    """What the consumer drew."""
+    TOTAL = "total"
+    """What went through in both directions, or in the only one that the meter knows."""
 
 
 class WordOrder(StrEnum):
-    """Which of two registers comes first."""
+    """Which of several registers comes first."""
 
     BIG = "big"
     LITTLE = "little"
@@ -104,6 +141,17 @@ class Block(Value, forbid_unknown_fields=True):
     source: Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class SerialLine(Block):
+    """What the maker ships it with; where it is not given it is not known. A site may change it."""
+
+    baud: Baud | None = None
+    format: Format | None = None
+
+    def __post_init__(self) -> None:
+        if self.baud is None and self.format is None:
+            raise Contradiction("", "it says nothing", "Give baud or format, or leave it out")
+
+
 class Identity(Block):
     """Where the serial number stands."""
 
@@ -116,6 +164,7 @@ class Identity(Block):
         _reads(self.function, REGISTERS)
         if self.coding is Coding.U32 and self.count != 2:
             raise Contradiction("count", "a u32 takes 2 registers", "Write 2, or mend the coding")
+        _fits(self.address, self.count)
 
 
 class State(Block):
@@ -182,7 +231,7 @@ class CauseOfOpening(Block):
 
 
 class Measure(Block):
-    """Where a value stands; `scale` makes volts or amperes of it."""
+    """Where a value stands; `scale` makes volts, amperes or watts of it. Its type has the sign."""
 
     function: Function
     address: Word
@@ -192,12 +241,19 @@ class Measure(Block):
 
     def __post_init__(self) -> None:
         _reads(self.function, REGISTERS)
+        _fits(self.address, self.type.registers)
 
 
 class Voltage(Measure, kw_only=True):
     """The voltage, and on which side of the switch it is measured."""
 
     side: Side
+
+
+class Energy(Measure, kw_only=True):
+    """The energy register that bills are made from; `scale` makes kWh of it."""
+
+    counts: Counted
 
 
 class OneWrite(Value, forbid_unknown_fields=True):
@@ -216,8 +272,7 @@ class OneWrite(Value, forbid_unknown_fields=True):
             )
         if self.function is Function.WRITE_COIL and not set(self.values) <= {0, 1}:
             raise Contradiction("values", "a coil takes 1 or 0, never a toggle", "Write 1 or 0")
-        if self.last > ADDRESS_MAX:
-            raise Contradiction("address", "it runs past the last address", "Mend the address")
+        _fits(self.address, len(self.values))
 
     @property
     def last(self) -> int:
@@ -280,6 +335,11 @@ def _reads(function: Function, allowed: Set[Function]) -> None:
         raise Contradiction(
             "function", f"{int(function)} cannot be read so", f"Write one of {names}"
         )
+
+
+def _fits(address: int, count: int) -> None:
+    if address + count - 1 > ADDRESS_MAX:
+        raise Contradiction("address", "it runs past the last address", "Mend the address")
 
 
 def _told_apart(function: Function, mask: int, named: Mapping[str, int | None]) -> None:

@@ -1,8 +1,9 @@
 """One bus: the task that owns its port, and the queue of those who want to speak.
 
 Owns the port's life (opened, lost, opened again), the order of requests (rule B1), the echo probe
-(B5) and what is told of the bus. Must never let a caller touch the port: a caller that is cancelled
-leaves an exchange on the wire to its end. Must never send a write that is not in the profile (B7).
+(B5) and what is counted and told of the bus. Must never let a caller touch the port: a caller that
+is cancelled leaves an exchange on the wire to its end. Must never send a write that is not in the
+profile (B7).
 """
 
 import asyncio
@@ -16,8 +17,11 @@ from typing import Final
 import msgspec
 
 from gateway.bus.asking import Priority
+from gateway.bus.budget import Intervals, Speed, outlook, outlook_words
+from gateway.bus.checkup import Checkup, check_up
 from gateway.bus.device import Device, device_of, devices_on, units_on
 from gateway.bus.frame import Read, Request
+from gateway.bus.hints import Sign, hints
 from gateway.bus.polling import Polling
 from gateway.bus.port import BusSettings, SerialPort
 from gateway.bus.profile import Profile
@@ -33,9 +37,10 @@ from gateway.bus.rtu import (
     unconditionally,
 )
 from gateway.bus.switching import carry_out
+from gateway.bus.tally import WINDOW_S, Quality, Tally, quality_words
 from gateway.core.fact import BusSeen, SwitchCommand
 from gateway.core.image import Image
-from gateway.core.model import BusId
+from gateway.core.model import BusId, Serial
 from gateway.ports import Clock, Inbox
 
 logger = logging.getLogger(__name__)
@@ -44,6 +49,7 @@ REOPEN_FIRST_S: Final = 0.5
 REOPEN_MAX_S: Final = 5.0
 PROBE_EVERY_S: Final = 3600.0
 TELL_EVERY_S: Final = 5.0
+WISHED: Final = Intervals()
 UNITS_DOWN: Final = range(247, 0, -1)
 WAKE: Final = -1
 """Goes before every request: the port has to be looked at."""
@@ -51,6 +57,7 @@ WAKE: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class _Order:
+    serial: Serial
     request: Request
     timing: Timing
     may_go: MayGo
@@ -75,6 +82,10 @@ class Line:
         self._inbox = inbox
         self._clock = clock
         self._counters = Counters()
+        self._tally = Tally()
+        self._asked_last: Serial | None = None
+        self._late = 0
+        """Of the late answers counted, those whose meter is noted."""
         self._places = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
         self._commands: asyncio.Queue[SwitchCommand] = asyncio.Queue()
@@ -87,9 +98,25 @@ class Line:
         """Why the port is not open; empty while it is, and before it was tried."""
         self._echo = False
         self._probe_due_s = float("-inf")
+        self._signs: frozenset[Sign] = frozenset()
         self._told: BusSeen | None = None
         self._told_s = float("-inf")
-        self._polling = Polling(self.ask, self._up, self._tell, inbox, clock)
+        self._told_standing: tuple[object, ...] = ()
+        self._summed_s = float("-inf")
+        self._polling = Polling(
+            self.ask,
+            self._up,
+            self._tell,
+            inbox,
+            clock,
+            speed=Speed(baud=settings.baud, character_bits=settings.character_bits),
+            wished=WISHED,
+        )
+
+    @property
+    def quality(self) -> Quality:
+        """How the last quarter of an hour went, by meter."""
+        return self._tally.quality(asyncio.get_running_loop().time())
 
     def show(self, image: Image) -> None:
         """Take the newest image; the meters of this bus are polled from now on."""
@@ -97,7 +124,11 @@ class Line:
         if before is not None and _same_site(before, image):
             return
         self._units = units_on(self._settings.name, image)
-        self._polling.take(devices_on(self._settings.name, image, self._profiles))
+        devices = devices_on(self._settings.name, image, self._profiles)
+        found = outlook(devices, self._polling.turns.speed, WISHED)
+        level = logging.INFO if found.fits else logging.WARNING
+        logger.log(level, "bus %s: %s", self._settings.name, outlook_words(found))
+        self._polling.take(devices)
 
     def switch(self, command: SwitchCommand) -> None:
         """Queue one command; the same one again changes nothing."""
@@ -127,9 +158,14 @@ class Line:
         if self._down:
             return Fault(failure=Failure.BUS_DOWN, detail=self._down)
         answer: asyncio.Future[Reply | Fault] = asyncio.get_running_loop().create_future()
-        order = _Order(request, device.profile.timing, may_go, answer)
+        order = _Order(device.serial, request, device.profile.timing, may_go, answer)
         self._jobs.put_nowait(_Job(priority, next(self._places), order))
         return await answer
+
+    async def test(self, serial: str) -> Checkup | None:
+        """Read one meter several times at once, before any poll; None: it is not on this bus."""
+        target = self._polling.turns.of(serial)
+        return None if target is None else await check_up(target.device, self.ask)
 
     async def _switch(self, command: SwitchCommand) -> None:
         self._begun.add(command.number)
@@ -188,6 +224,7 @@ class Line:
             port, self._clock, self._counters, baud=self._settings.baud, character_bits=bits
         )
         self._came_up()
+        self._summed_s = asyncio.get_running_loop().time()
         while True:
             job = await self._jobs.get()
             order = job.order
@@ -196,11 +233,11 @@ class Line:
             if order.answer.done():
                 continue  # whoever asked has gone, and nothing was sent yet
             await self._probe_echo(master, job.priority)
-            outcome = await master.exchange(order.request, order.timing, order.may_go)
+            outcome = await self._exchanged(master, order)
             if not order.answer.done():
                 order.answer.set_result(outcome)
-            self._note_echo(master.echo)
             self._tell()
+            self._sum_up()
             if isinstance(outcome, Fault) and outcome.failure is Failure.BUS_DOWN:
                 return
             # Whoever got this answer queues what follows from it before the next is chosen: a
@@ -221,10 +258,20 @@ class Line:
         with contextlib.suppress(OSError):
             await master.probe_echo(unused)
 
-    def _note_echo(self, echo: bool) -> None:
-        if echo and not self._echo:
-            logger.warning("bus %s gives back what is sent; it is told apart", self._settings.name)
-        self._echo = echo
+    async def _exchanged(self, master: Master, order: _Order) -> Reply | Fault:
+        outcome = await master.exchange(order.request, order.timing, order.may_go)
+        now_s = asyncio.get_running_loop().time()
+        # What came before this request was sent is the answer to the one before it.
+        if self._counters.late > self._late and self._asked_last is not None:
+            self._tally.late(self._asked_last, now_s)
+        self._late = self._counters.late
+        self._tally.exchanged(order.serial, outcome, now_s)
+        self._echo = master.echo
+        if outcome.sent_ms is not None:
+            self._asked_last = order.serial
+            if master.echo:
+                self._tally.echoed(order.serial, now_s)
+        return outcome
 
     def _came_up(self) -> None:
         logger.info("bus %s: %s is open", self._settings.name, self._settings.port)
@@ -245,6 +292,11 @@ class Line:
         self._tell()
 
     def _tell(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        silent = self._polling.turns.silent
+        standing = (self._up.is_set(), self._down, self._echo, silent)
+        if standing == self._told_standing and now_s - self._told_s < TELL_EVERY_S:
+            return
         counters = self._counters
         seen = BusSeen(
             bus=BusId(self._settings.name),
@@ -254,31 +306,31 @@ class Line:
             timeouts=counters.timeouts,
             late=counters.late,
             mismatched=counters.mismatched,
-            silent=self._polling.silent,
-            detail=self._detail(),
+            silent=silent,
+            detail=self._down or self._suggested(),
         )
-        now_s = asyncio.get_running_loop().time()
-        if not _is_news(seen, self._told) and now_s - self._told_s < TELL_EVERY_S:
-            return
-        if seen != self._told and self._inbox.post(seen):
-            self._told, self._told_s = seen, now_s
+        if seen == self._told or self._inbox.post(seen):
+            self._told, self._told_s, self._told_standing = seen, now_s, standing
 
-    def _detail(self) -> str:
-        if self._down:
-            return self._down
-        if self._polling.all_silent:
-            return "no meter answers: look at A and B swapped, power, termination, baud rate"
-        if self._echo:
-            return "the line gives back what is sent: it is stripped; look at the transceiver"
-        return ""
+    def _sum_up(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._summed_s >= WINDOW_S:
+            self._summed_s = now_s
+            logger.info("bus %s: %s", self._settings.name, quality_words(self.quality))
+
+    def _suggested(self) -> str:
+        found = hints(
+            self.quality,
+            meters=len(self._polling.turns),
+            silent=self._polling.turns.silent,
+            echo=self._echo,
+        )
+        for hint in found:
+            if hint.sign not in self._signs:
+                logger.warning("bus %s: %s", self._settings.name, hint.words)
+        self._signs = frozenset(hint.sign for hint in found)
+        return "; ".join(hint.words for hint in found)
 
 
 def _same_site(one: Image, other: Image) -> bool:
     return one.roster is other.roster and one.check_meters is other.check_meters
-
-
-def _is_news(seen: BusSeen, told: BusSeen | None) -> bool:
-    if told is None:
-        return True
-    before = (told.open, told.silent, told.detail)
-    return (seen.open, seen.silent, seen.detail) != before

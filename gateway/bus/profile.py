@@ -1,20 +1,19 @@
 """Meter types as data: one file each, bundled or of this site.
 
-Owns what the blocks of a profile have to be together, what a type can do, and how its file is read.
-Must never hold a meter's behaviour as code: what a type does differently stands in its file. A
-profile may only name what it may write; ranges that must never be written carry their reason
+Owns what the blocks of a profile have to be together, what a type can do, and what it lacks to do
+more. Must never hold a meter's behaviour as code: what a type does differently stands in its file.
+A profile may only name what it may write; ranges that must never be written carry their reason
 (rule B7).
 
 Files are TOML, one meter type each, named by the file. A site's own directory adds types; a file
 there may say `extends = "acrel-ddsy1352"` and give only what differs, also under the same name.
 """
 
-import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, assert_never
+from typing import Annotated, Any, Final, Literal, TypeVar, assert_never
 
 import msgspec
 
@@ -24,6 +23,8 @@ from gateway.bus.blocks import (
     CauseOfOpening,
     Close,
     Contradiction,
+    Contradictions,
+    Energy,
     Evidence,
     Forbidden,
     Identity,
@@ -32,28 +33,41 @@ from gateway.bus.blocks import (
     Motion,
     OneWrite,
     Open,
+    Quantity,
     Release,
+    SerialLine,
     State,
     Voltage,
 )
+from gateway.bus.flaws import flaws_of
 from gateway.bus.frame import Function
+from gateway.bus.profile_files import BUNDLED, Files, ProfileError, files_in, merged_table
 from gateway.bus.rtu import Timing
 from gateway.core.fact import Move
 from gateway.core.model import ProfileAbility, Value
 
-BUNDLED: Final = Path(__file__).parent / "profiles"
-NAME: Final = re.compile(r"[a-z0-9-]{1,48}")
+__all__ = [
+    "Lack", "Profile", "ProfileError", "load_profile", "load_profiles", "mistakes_in",
+]  # fmt: skip
+
 InstructionT = TypeVar("InstructionT", bound=Instruction)
+SHOWN_BY: Final = {
+    Function.WRITE_COIL: Function.READ_COILS,
+    Function.WRITE_REGISTER: Function.READ_HOLDING,
+    Function.WRITE_REGISTERS: Function.READ_HOLDING,
+}
+"""Which function reads what a function has written."""
 
 
-class ProfileError(Exception):
-    """A mistake in a profile: one line with the file, the place in it and the mend."""
+class Lack(StrEnum):
+    """What keeps something that may be written from being written."""
 
-    def __init__(self, path: Path, place: str, problem: str, mend: str) -> None:
-        super().__init__(f"{path}: {place}: {problem}. {mend}.".replace("\n", " "))
-        self.path = path
-        self.place = place
-        self.mend = mend
+    STATE = "STATE"
+    """The switch's position cannot be read: what has an effect that nobody sees is not done."""
+    STATE_ADDRESS = "STATE_ADDRESS"
+    """Where the switch's position is read is left to the site."""
+    EVIDENCE = "EVIDENCE"
+    """It is known from a single source that nobody has confirmed."""
 
 
 class Profile(Value, forbid_unknown_fields=True):
@@ -61,10 +75,16 @@ class Profile(Value, forbid_unknown_fields=True):
 
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     timing: Timing
+    address_base: Literal[0, 1] = 0
+    """What the addresses of this file count from: 1 where the maker's manual does so, 0 on the
+    line."""
+    serial: SerialLine | None = None
     identity: Identity | None = None
     state: State | None = None
     voltage: Voltage | None = None
     current: Measure | None = None
+    power: Measure | None = None
+    energy: Energy | None = None
     close: Close | None = None
     open: Open | None = None
     release: Release | None = None
@@ -73,16 +93,13 @@ class Profile(Value, forbid_unknown_fields=True):
     forbidden: tuple[Forbidden, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, block in self._instructions.items():
-            for at, write in enumerate(block.writes):
-                self._check_allowed(write, f"{name}.writes[{at}].address")
-                self._check_read_elsewhere(write, block, name)
-        self._check_told_apart()
+        if found := tuple(self._contradictions()):
+            raise Contradictions(found)
 
     @property
     def ability(self) -> ProfileAbility:
         """What core must know of this type."""
-        blocks = (self.state, *self._instructions.values())
+        blocks = (self.state, *self.instructions.values())
         return ProfileAbility(
             switches=self.motion(Move.CLOSE) is not None,
             opens=self.motion(Move.OPEN) is not None,
@@ -92,6 +109,29 @@ class Profile(Value, forbid_unknown_fields=True):
                 block.at is At.SWITCH_CHANNEL for block in blocks if block is not None
             ),
         )
+
+    @property
+    def measures(self) -> Mapping[Quantity, Measure]:
+        """What it measures, and where each value stands."""
+        values = {
+            Quantity.VOLTAGE: self.voltage,
+            Quantity.CURRENT: self.current,
+            Quantity.POWER: self.power,
+            Quantity.ENERGY: self.energy,
+        }
+        return {quantity: measure for quantity, measure in values.items() if measure is not None}
+
+    @property
+    def instructions(self) -> Mapping[str, Instruction]:
+        """What is known of writing to it, by the block's name; whether it may be is another
+        matter."""
+        named = {
+            "close": self.close,
+            "open": self.open,
+            "release": self.release,
+            "cancel": self.cancel,
+        }
+        return {name: block for name, block in named.items() if block is not None}
 
     def motion(self, move: Move) -> Motion | None:
         """What carries out a move; None where it is not known well enough to be written."""
@@ -116,50 +156,79 @@ class Profile(Value, forbid_unknown_fields=True):
         known = (*(self.motion(move) for move in Move), self.cancelling)
         return tuple(block for block in known if block is not None)
 
-    @property
-    def _instructions(self) -> dict[str, Instruction]:
-        named = {
-            "close": self.close,
-            "open": self.open,
-            "release": self.release,
-            "cancel": self.cancel,
-        }
-        return {name: block for name, block in named.items() if block is not None}
+    def lacks(self, name: str) -> tuple[Lack, ...]:
+        """What keeps one of its `instructions` from being written; nothing: it may be."""
+        return tuple(self._lacks_of(self.instructions[name]))
+
+    def _lacks_of(self, block: Instruction) -> Iterator[Lack]:
+        if self.state is None:
+            yield Lack.STATE
+        elif self.state.address is None:
+            yield Lack.STATE_ADDRESS
+        if block.evidence is Evidence.SINGLE_SOURCE:
+            yield Lack.EVIDENCE
 
     def _proven(self, block: InstructionT | None) -> InstructionT | None:
-        # What has an effect that cannot be read is not done at all.
-        if block is None or self.state is None or self.state.address is None:
-            return None
-        return None if block.evidence is Evidence.SINGLE_SOURCE else block
+        return None if block is None or any(self._lacks_of(block)) else block
 
-    def _check_allowed(self, write: OneWrite, place: str) -> None:
+    def _contradictions(self) -> Iterator[Contradiction]:
+        for name, block in self.instructions.items():
+            for at, write in enumerate(block.writes):
+                yield from self._forbidden(write, f"{name}.writes[{at}].address")
+        yield from self._shown_where_written()
+        yield from self._alike()
+        for place, address in self._addresses():
+            if address < self.address_base:
+                problem = f"{address}, where addresses count from {self.address_base}"
+                yield Contradiction(place, problem, "Mend the address, or address_base")
+
+    def _forbidden(self, write: OneWrite, place: str) -> Iterator[Contradiction]:
         if write.function is Function.WRITE_COIL:
             return
         for span in self.forbidden:
             if write.address <= span.last and span.first <= write.last:
                 problem = f"{span.first:#06x} to {span.last:#06x} is forbidden: {span.reason}"
-                raise Contradiction(place, problem, "Write elsewhere")
+                yield Contradiction(place, problem, "Write elsewhere")
 
-    def _check_read_elsewhere(self, write: OneWrite, block: Instruction, name: str) -> None:
-        state = self.state
-        if state is None or state.address is None or not state.independent:
-            return
-        coil = write.function is Function.WRITE_COIL
-        shown = state.function is (Function.READ_COILS if coil else Function.READ_HOLDING)
-        if shown and state.at is block.at and write.address <= state.address <= write.last:
-            raise Contradiction(
+    def _shown_where_written(self) -> Iterator[Contradiction]:
+        names = [name for name, block in self.instructions.items() if self._shows(block)]
+        if names:
+            yield Contradiction(
                 "state.independent",
-                f"the state is read where {name} is written",
+                f"the state is read where {', '.join(names)} is written",
                 "Write false, or name the register that shows the contact",
             )
 
-    def _check_told_apart(self) -> None:
-        for (one, first), (other, second) in combinations(self._instructions.items(), 2):
+    def _shows(self, block: Instruction) -> bool:
+        """Whether what is said to be the contact is only what this has written."""
+        state = self.state
+        if state is None or state.address is None or not state.independent:
+            return False
+        address, read = state.address, state.function
+        return state.at is block.at and any(
+            write.address <= address <= write.last and read is SHOWN_BY[write.function]
+            for write in block.writes
+        )
+
+    def _alike(self) -> Iterator[Contradiction]:
+        for (one, first), (other, second) in combinations(self.instructions.items(), 2):
             # A meter may well forget a close by being opened or released.
             if other == "cancel" and one != "close":
                 continue
             if (first.at, first.writes) == (second.at, second.writes):
-                raise Contradiction(f"{other}.writes", f"the same as those of {one}", "Mend either")
+                yield Contradiction(f"{other}.writes", f"the same as those of {one}", "Mend either")
+
+    def _addresses(self) -> Iterator[tuple[str, int]]:
+        for name, block in (("identity", self.identity), ("cause", self.cause)):
+            if block is not None:
+                yield f"{name}.address", block.address
+        if self.state is not None and self.state.address is not None:
+            yield "state.address", self.state.address
+        for quantity, measure in self.measures.items():
+            yield f"{quantity}.address", measure.address
+        for name, instruction in self.instructions.items():
+            for at, write in enumerate(instruction.writes):
+                yield f"{name}.writes[{at}].address", write.address
 
 
 def load_profiles(directory: Path | None) -> dict[str, Profile]:
@@ -167,91 +236,38 @@ def load_profiles(directory: Path | None) -> dict[str, Profile]:
 
     Raises `ProfileError`.
     """
-    bundled = _tables(BUNDLED)
-    site = {} if directory is None else _tables(directory)
-    profiles = {}
-    for name, (path, table) in {**bundled, **site}.items():
-        merged = _extended(name, table, path, (bundled, site))
-        profiles[name] = _converted(merged, path)
-    return dict(sorted(profiles.items()))
+    bundled = files_in(BUNDLED)
+    site = {} if directory is None else files_in(directory)
+    return {
+        name: _loaded(path, site, bundled) for name, path in sorted({**bundled, **site}.items())
+    }
 
 
-Tables = Mapping[str, tuple[Path, dict[str, Any]]]
+def load_profile(path: Path) -> Profile:
+    """The meter type of one file, as it loads in the directory where it lies.
+
+    Raises `ProfileError`.
+    """
+    return _loaded(path, files_in(path.parent), files_in(BUNDLED))
 
 
-def _tables(directory: Path) -> Tables:
-    if not directory.is_dir():
-        raise ProfileError(
-            directory, "the directory", "there is none", "Make it, or leave the setting out"
-        )
-    return {path.stem: (path, _table(path)) for path in sorted(directory.glob("*.toml"))}
-
-
-def _table(path: Path) -> dict[str, Any]:
-    if not NAME.fullmatch(path.stem):
-        raise ProfileError(
-            path,
-            "the file's name",
-            f"{path.stem} cannot be a profile's name",
-            "Use small letters, digits and hyphens, at most 48",
-        )
+def mistakes_in(path: Path) -> tuple[ProfileError, ...]:
+    """Everything that keeps a file from loading in the directory where it lies."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(
-            path, "the file", error.strerror or str(error), "Make it readable"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ProfileError(
-            path, f"byte {error.start}", "not UTF-8", "Save the file as UTF-8"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        problem, _, place = str(error).rstrip(")").partition(" (at ")
-        raise ProfileError(path, place, problem, "Correct the TOML there") from error
+        table = merged_table(path, files_in(path.parent), files_in(BUNDLED))
+    except ProfileError as error:
+        return (error,)
+    return tuple(_mistakes(table, path))
 
 
-def _extended(
-    name: str, table: dict[str, Any], path: Path, known: tuple[Tables, Tables]
-) -> dict[str, Any]:
-    bundled, site = known
-    seen = {path}
-    while (parent := table.get("extends")) is not None:
-        # A site's file of the same name extends the bundled one.
-        source = site.get(parent) if parent != name else None
-        source = source or bundled.get(parent)
-        if source is None or source[0] in seen:
-            problem = f"there is no profile {parent}" if source is None else "it extends itself"
-            names = ", ".join(sorted({*bundled, *site} - {name}))
-            raise ProfileError(path, "extends", problem, f"Name one of {names}")
-        seen.add(source[0])
-        own = {key: value for key, value in table.items() if key != "extends"}
-        table = _merged(source[1], own)
-        name = parent
-    return table
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {**base, **over}
-    for key in base.keys() & over.keys():
-        below, above = base[key], over[key]
-        if isinstance(below, dict) and isinstance(above, dict):
-            merged[key] = _merged(below, above)
-    return merged
-
-
-def _converted(table: dict[str, Any], path: Path) -> Profile:
+def _loaded(path: Path, site: Files, bundled: Files) -> Profile:
+    table = merged_table(path, site, bundled)
     try:
         return msgspec.convert(table, Profile)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        place = where.strip("`").removeprefix("$").removeprefix(".") or "top level"
-        if isinstance(flaw := error.__cause__, Contradiction):
-            place = f"{place}.{flaw.field}".removeprefix("top level.").rstrip(".")
-            raise ProfileError(path, place, flaw.problem, flaw.mend) from error
-        if found := re.fullmatch(r"Object missing required field `(\w+)`", message):
-            raise ProfileError(path, place, f"{found[1]} is missing", "Add it") from error
-        if found := re.fullmatch(r"Object contains unknown field `(\w+)`", message):
-            raise ProfileError(
-                path, place, f"{found[1]} is not a setting", "Remove it, or correct its name"
-            ) from error
-        raise ProfileError(path, place, message, "Correct the value") from error
+        raise next(_mistakes(table, path)) from error
+
+
+def _mistakes(table: dict[str, Any], path: Path) -> Iterator[ProfileError]:
+    for flaw in flaws_of(table, Profile):
+        yield ProfileError(path, flaw.place, flaw.problem, flaw.mend)

@@ -5,8 +5,10 @@ Owns the decoding of registers. Must never send: the line does. All functions ar
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
+
+from msgspec.structs import asdict, replace
 
 from gateway.bus.blocks import (
     At,
@@ -15,15 +17,18 @@ from gateway.bus.blocks import (
     Instruction,
     Measure,
     Number,
+    Quantity,
     Side,
     WordOrder,
 )
 from gateway.bus.device import Device
-from gateway.bus.frame import Read, Write
+from gateway.bus.frame import Function, Read, Write
 from gateway.bus.profile import Profile
 from gateway.core.model import Cause, Reading, Serial, SupplyState, Value
 
-MILLI: Final = 1000
+THOUSANDTHS: Final = 1000
+SECOND_SIGN: Final = (Quantity.VOLTAGE, Quantity.CURRENT)
+"""What shows whether a switch conducts, and how a transformer fares."""
 
 
 class Quantities(Value):
@@ -31,20 +36,28 @@ class Quantities(Value):
 
     voltage_mv: int | None = None
     current_ma: int | None = None
+    power_w: int | None = None
+    """Negative where it flows back to the supply."""
+    energy_wh: int | None = None
 
     def with_newer(self, newer: "Quantities") -> "Quantities":
         """These, overtaken by what was measured anew."""
-        voltage_mv = self.voltage_mv if newer.voltage_mv is None else newer.voltage_mv
-        current_ma = self.current_ma if newer.current_ma is None else newer.current_ma
-        return Quantities(voltage_mv=voltage_mv, current_ma=current_ma)
+        given = {name: value for name, value in asdict(newer).items() if value is not None}
+        return replace(self, **given)
+
+
+class Placed(Value):
+    """At which register of an answer a quantity begins."""
+
+    quantity: Quantity
+    at: int
 
 
 class MeasureRead(Value):
-    """One request for measured values, and at which register of its answer each one begins."""
+    """One request for measured values, and what stands where in its answer."""
 
     request: Read
-    voltage_at: int | None = None
-    current_at: int | None = None
+    placed: tuple[Placed, ...]
 
 
 def identity_read(device: Device) -> Read | None:
@@ -52,12 +65,7 @@ def identity_read(device: Device) -> Read | None:
     identity = device.profile.identity
     if identity is None:
         return None
-    return Read(
-        unit=device.unit,
-        function=identity.function,
-        address=identity.address,
-        count=identity.count,
-    )
+    return _read(At.METER, device, identity.function, identity.address, identity.count)
 
 
 def state_read(device: Device) -> Read | None:
@@ -65,30 +73,22 @@ def state_read(device: Device) -> Read | None:
     state = device.profile.state
     if state is None or state.address is None or device.measures_only:
         return None
-    unit, channel = _where(state.at, device)
-    return Read(unit=unit, function=state.function, address=state.address + channel, count=1)
+    return _read(state.at, device, state.function, state.address)
 
 
 def measure_reads(device: Device) -> tuple[MeasureRead, ...]:
     """The requests for voltage and current: one, where their registers are neighbours."""
-    voltage, current = device.profile.voltage, device.profile.current
-    if voltage is not None and current is not None and _next_to(voltage, current):
-        count = voltage.type.registers + current.type.registers
-        request = _measure_read(voltage, device, count)
-        return (MeasureRead(request=request, voltage_at=0, current_at=voltage.type.registers),)
-    reads: list[MeasureRead] = []
-    if voltage is not None:
-        request = _measure_read(voltage, device, voltage.type.registers)
-        reads.append(MeasureRead(request=request, voltage_at=0))
-    if current is not None:
-        request = _measure_read(current, device, current.type.registers)
-        reads.append(MeasureRead(request=request, current_at=0))
-    return tuple(reads)
+    return _reads(device, SECOND_SIGN)
+
+
+def value_reads(device: Device) -> tuple[MeasureRead, ...]:
+    """The requests for all that this type measures, neighbours together."""
+    return _reads(device, Quantity)
 
 
 def load_voltage_read(device: Device) -> MeasureRead | None:
     """The request that shows a back-feed; None where the meter measures on the supply side."""
-    return measure_reads(device)[0] if _measures_behind(device) else None
+    return _reads(device, (Quantity.VOLTAGE,))[0] if _measures_behind(device) else None
 
 
 def cause_read(device: Device) -> Read | None:
@@ -96,17 +96,17 @@ def cause_read(device: Device) -> Read | None:
     cause = device.profile.cause
     if cause is None:
         return None
-    return Read(unit=device.unit, function=cause.function, address=cause.address, count=1)
+    return _read(At.METER, device, cause.function, cause.address)
 
 
 def writes_of(device: Device, instruction: Instruction) -> tuple[Write, ...]:
     """The writes of an instruction to one device."""
-    unit, channel = _where(instruction.at, device)
+    unit, first = _where(instruction.at, device)
     return tuple(
         Write(
             unit=unit,
             function=write.function,
-            address=write.address + channel,
+            address=first + write.address,
             values=write.values,
         )
         for write in instruction.writes
@@ -159,9 +159,15 @@ def cause_of(profile: Profile, value: int) -> Cause | None:
 
 def quantities_of(profile: Profile, read: MeasureRead, registers: Sequence[int]) -> Quantities:
     """The measured values in an answer."""
+    seen = {
+        placed.quantity: _value(profile.measures[placed.quantity], registers[placed.at :])
+        for placed in read.placed
+    }
     return Quantities(
-        voltage_mv=_milli(profile.voltage, registers, read.voltage_at),
-        current_ma=_milli(profile.current, registers, read.current_at),
+        voltage_mv=_whole(seen.get(Quantity.VOLTAGE), THOUSANDTHS),
+        current_ma=_whole(seen.get(Quantity.CURRENT), THOUSANDTHS),
+        power_w=_whole(seen.get(Quantity.POWER)),
+        energy_wh=_whole(seen.get(Quantity.ENERGY), THOUSANDTHS),
     )
 
 
@@ -193,44 +199,69 @@ def _measures_behind(device: Device) -> bool:
     return voltage is not None and voltage.side is Side.LOAD and not device.measures_only
 
 
-def _where(at: At, device: Device) -> tuple[int, int]:
-    match at:
-        case At.METER:
-            return device.unit, 0
-        case At.SWITCH_CHANNEL:
-            # device_of: one that has not both is no device.
-            assert device.switch_unit is not None
-            assert device.switch_channel is not None
-            return device.switch_unit, device.switch_channel
-        case _:
-            assert_never(at)
+def _reads(device: Device, wanted: Iterable[Quantity]) -> tuple[MeasureRead, ...]:
+    measures = device.profile.measures
+    found = [(measures[quantity], quantity) for quantity in wanted if quantity in measures]
+    runs: list[list[tuple[Measure, Quantity]]] = []
+    for measure, quantity in sorted(found, key=lambda one: (one[0].function, one[0].address)):
+        if runs and _next_to(runs[-1][-1][0], measure):
+            runs[-1].append((measure, quantity))
+        else:
+            runs.append([(measure, quantity)])
+    return tuple(_measure_read(run, device) for run in runs)
 
 
 def _next_to(one: Measure, other: Measure) -> bool:
     return one.function == other.function and one.address + one.type.registers == other.address
 
 
-def _measure_read(measure: Measure, device: Device, count: int) -> Read:
-    return Read(unit=device.unit, function=measure.function, address=measure.address, count=count)
+def _measure_read(run: Sequence[tuple[Measure, Quantity]], device: Device) -> MeasureRead:
+    (first, _), (last, _) = run[0], run[-1]
+    count = last.address + last.type.registers - first.address
+    return MeasureRead(
+        request=_read(At.METER, device, first.function, first.address, count),
+        placed=tuple(
+            Placed(quantity=quantity, at=measure.address - first.address)
+            for measure, quantity in run
+        ),
+    )
 
 
-def _milli(measure: Measure | None, registers: Sequence[int], at: int | None) -> int | None:
-    if measure is None or at is None:
-        return None
-    value = _number(measure, registers[at : at + measure.type.registers]) * measure.scale
-    return round(value * MILLI) if math.isfinite(value) else None
+def _read(at: At, device: Device, function: Function, address: int, count: int = 1) -> Read:
+    unit, first = _where(at, device)
+    return Read(unit=unit, function=function, address=first + address, count=count)
 
 
-def _number(measure: Measure, registers: Sequence[int]) -> float:
-    ordered = registers if measure.word_order is WordOrder.BIG else registers[::-1]
-    held = struct.pack(f">{len(ordered)}H", *ordered)
+def _where(at: At, device: Device) -> tuple[int, int]:
+    """Who is asked, and what is added to an address of the profile for the line."""
+    base = device.profile.address_base
+    match at:
+        case At.METER:
+            return device.unit, -base
+        case At.SWITCH_CHANNEL:
+            # device_of: one that has not both is no device.
+            assert device.switch_unit is not None
+            assert device.switch_channel is not None
+            return device.switch_unit, device.switch_channel - base
+        case _:
+            assert_never(at)
+
+
+def _whole(value: float | None, times: int = 1) -> int | None:
+    return None if value is None or not math.isfinite(value) else round(value * times)
+
+
+def _value(measure: Measure, registers: Sequence[int]) -> float:
+    held = registers[: measure.type.registers]
+    ordered = held if measure.word_order is WordOrder.BIG else held[::-1]
+    packed = struct.pack(f">{len(ordered)}H", *ordered)
     match measure.type:
-        case Number.U16 | Number.U32:
-            return int.from_bytes(held, "big")
-        case Number.S16 | Number.S32:
-            return int.from_bytes(held, "big", signed=True)
+        case Number.U16 | Number.U32 | Number.U64:
+            number: float = int.from_bytes(packed, "big")
+        case Number.S16 | Number.S32 | Number.S64:
+            number = int.from_bytes(packed, "big", signed=True)
         case Number.FLOAT32:
-            (value,) = struct.unpack(">f", held)
-            return float(value)
+            (number,) = struct.unpack(">f", packed)
         case _:
             assert_never(measure.type)
+    return number * measure.scale

@@ -7,6 +7,7 @@ Implements `gateway.ports.Bus`.
 import asyncio
 from collections.abc import Mapping
 
+from gateway.bus.checkup import Checkup
 from gateway.bus.line import Line
 from gateway.bus.port import BusSettings
 from gateway.bus.profile import Profile
@@ -51,6 +52,14 @@ class Buses:
             self._stray.put_nowait(command)
         else:
             line.switch(command)
+
+    async def test(self, serial: str) -> Checkup | None:
+        """Read one meter several times at once, before any poll; None: no bus has it."""
+        for line in self._lines.values():
+            found = await line.test(serial)
+            if found is not None:
+                return found
+        return None
 
     async def _report_stray(self) -> None:
         # The site in force may name a bus that this configuration does not have any more.

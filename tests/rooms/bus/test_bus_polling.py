@@ -36,7 +36,7 @@ def dds(unit: int, bus: str = "A") -> Meter:
 
 
 def opened() -> Slave:
-    slave = Slave({3: {0x0C: 2310, 0x0D: 0, 0x1A: 0}})
+    slave = Slave({3: {0x0C: 2310, 0x0D: 0, 0x0E: 0, 0x1A: 0}})
 
     def obeys(_: int, __: int, values: tuple[int, ...]) -> None:
         slave.tables[3] |= {0x1A: values[0], 0x0D: 130}
@@ -62,7 +62,7 @@ async def test_every_meter_of_the_bus_is_read_and_posted() -> None:
 
 
 async def test_a_type_without_a_known_state_gives_its_values() -> None:
-    acrel = Slave({3: {0x43: 0, 0x44: 0, 0x45: 1, 0x0B: 2301, 0x0C: 52}})
+    acrel = Slave({3: {0x43: 0, 0x44: 0, 0x45: 1, 0x0B: 2301, 0x0C: 52, 0x0D: 12}})
     meter = msgspec.structs.replace(dds(1), profile="acrel-ddsy1352")
     end, inbox = OtherEnd(slaves({1: acrel})), Collected()
     async with running({"A": end.path}, PROFILES, inbox) as buses:

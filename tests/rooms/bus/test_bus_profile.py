@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from gateway.bus.device import Device
 from gateway.bus.frame import Function, Write
-from gateway.bus.profile import Profile, ProfileError, load_profiles
+from gateway.bus.profile import Lack, Profile, load_profiles
+from gateway.bus.profile_text import toml_of
 from gateway.bus.reading import (
+    Quantities,
     cause_of,
     cause_read,
     identity_read,
@@ -21,83 +23,10 @@ from gateway.bus.reading import (
     writes_of,
 )
 from gateway.core.fact import Move
-from gateway.core.model import Cause, ProfileAbility, Serial, SupplyState
+from gateway.core.model import Cause, ProfileAbility, SupplyState
+from tests.rooms.bus.profiles_written import WHOLE, WITH_ALL, device, load
 
 BUNDLED = load_profiles(None)
-WHOLE = """
-title = "A meter"
-[timing]
-timeout_ms = 100
-turnaround_max_ms = 100
-[identity]
-function = 3
-address = 0
-count = 2
-coding = "u32"
-evidence = "manual"
-source = "its manual"
-[state]
-function = 3
-address = 9
-mask = 3
-opened = 0
-closed = 1
-ready = 2
-independent = true
-evidence = "manual"
-source = "its manual"
-[close]
-writes = [{ function = 6, address = 8, values = [1] }]
-settle_ms = 0
-evidence = "manual"
-source = "its manual"
-[[forbidden]]
-first = 100
-last = 110
-reason = "calibration"
-"""
-WITH_ALL = f"""{WHOLE}
-[open]
-writes = [{{ function = 6, address = 8, values = [2] }}]
-settle_ms = 0
-evidence = "manual"
-source = "its manual"
-[release]
-writes = [{{ function = 6, address = 8, values = [3] }}]
-settle_ms = 0
-evidence = "manual"
-source = "its manual"
-[cancel]
-writes = [{{ function = 6, address = 8, values = [4] }}]
-evidence = "manual"
-source = "its manual"
-[cause]
-function = 3
-address = 20
-mask = 0xF0
-prepay = 0x10
-technician = 0x20
-trip = 0x30
-power_up = 0x40
-evidence = "manual"
-source = "its manual"
-"""
-
-
-def load(directory: Path, text: str, name: str = "mine") -> Profile:
-    (directory / f"{name}.toml").write_text(text, encoding="utf-8")
-    return load_profiles(directory)[name]
-
-
-def device(profile: Profile, *, measures_only: bool = False) -> Device:
-    return Device(
-        serial=Serial("S1"),
-        profile=profile,
-        unit=7,
-        switch_unit=40,
-        switch_channel=5,
-        measures_only=measures_only,
-    )
 
 
 def moved_by(profile: Profile, move: Move) -> tuple[Write, ...]:
@@ -109,23 +38,93 @@ def registers(address: int, *values: int) -> Write:
     return Write(unit=7, function=Function.WRITE_REGISTERS, address=address, values=values)
 
 
-def coil(value: int) -> Write:
-    return Write(unit=40, function=Function.WRITE_COIL, address=5, values=(value,))
+def coil(value: int, *, address: int = 5) -> Write:
+    return Write(unit=40, function=Function.WRITE_COIL, address=address, values=(value,))
+
+
+MEASURES = ProfileAbility(switches=False, proves_serial=False)
+MEASURES_PROVEN = ProfileAbility(switches=False, proves_serial=True)
+SWITCHES = ProfileAbility(switches=True, opens=True, proves_serial=False)
+BOARD = ProfileAbility(switches=True, opens=True, proves_serial=True, needs_switch_unit=True)
+BOARD_UNPROVEN = ProfileAbility(switches=False, proves_serial=True, needs_switch_unit=True)
+SWITCHING = [name for name, profile in BUNDLED.items() if profile.ability.switches]
+"""Those that are known well enough; the next test says which they are."""
 
 
 def test_what_the_bundled_types_can_do() -> None:
     assert {name: profile.ability for name, profile in BUNDLED.items()} == {
-        "acrel-ddsy1352": ProfileAbility(switches=False, proves_serial=True),
-        "dds238-2-zn-sr": ProfileAbility(switches=True, proves_serial=False, opens=True),
-        "eastron-sdm230": ProfileAbility(switches=False, proves_serial=True),
-        "sdm230-relay8": ProfileAbility(
-            switches=True, proves_serial=True, opens=True, needs_switch_unit=True
-        ),
+        "accuenergy-ev300": SWITCHES,
+        "accuenergy-ev300-contact": SWITCHES,
+        "acrel-ddsy1352": MEASURES_PROVEN,
+        "acrel-dtsy1352": MEASURES_PROVEN,
+        "chint-dtsu666": MEASURES,
+        "dds238-2-zn-sr": SWITCHES,
+        "eastron-sdm120": MEASURES_PROVEN,
+        "eastron-sdm230": MEASURES_PROVEN,
+        "inepro-pro380": MEASURES,
+        "noark-ex9em": MEASURES,
+        "orno-or-we-516": MEASURES_PROVEN,
+        "schneider-iem3000": MEASURES_PROVEN,
+        "sdm230-relay8": BOARD,
+        "sdm230-relay8-base1": BOARD_UNPROVEN,
+        "sdm230-relay8-base16": BOARD_UNPROVEN,
+        "sdm230-relay8-coils": BOARD,
+        "sdm230-wb-mr6c": BOARD,
     }
 
 
-def test_a_type_that_may_not_switch_has_no_writes() -> None:
-    assert writable(device(BUNDLED["acrel-ddsy1352"])) == frozenset()
+@pytest.mark.parametrize("name", sorted(BUNDLED.keys() - set(SWITCHING)))
+def test_a_type_that_may_not_switch_has_no_writes(name: str) -> None:
+    assert writable(device(BUNDLED[name])) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "lack"),
+    [
+        ("acrel-ddsy1352", Lack.STATE_ADDRESS),
+        ("acrel-dtsy1352", Lack.STATE_ADDRESS),
+        ("sdm230-relay8-base1", Lack.EVIDENCE),
+        ("sdm230-relay8-base16", Lack.EVIDENCE),
+    ],
+)
+def test_what_keeps_a_known_switch_from_being_written_is_named(name: str, lack: Lack) -> None:
+    profile = BUNDLED[name]
+    assert {profile.lacks(block) for block in profile.instructions} == {(lack,)}
+
+
+@pytest.mark.parametrize("name", SWITCHING)
+def test_no_type_switches_on_a_single_source(name: str, tmp_path: Path) -> None:
+    weak = 'evidence = "single-source"'
+    profile = load(tmp_path, f'extends = "{name}"\n[close]\n{weak}\n[open]\n{weak}\n')
+    ability = profile.ability
+    assert (ability.switches, ability.opens, ability.releases) == (False, False, False)
+    assert writable(device(profile)) == frozenset()
+
+
+@pytest.mark.parametrize("name", SWITCHING)
+def test_no_type_switches_whose_state_cannot_be_read(name: str) -> None:
+    blind = msgspec.structs.replace(BUNDLED[name], state=None)
+    assert (blind.ability.switches, blind.ability.opens) == (False, False)
+    assert {blind.lacks(block) for block in blind.instructions} == {(Lack.STATE,)}
+
+
+def test_a_site_that_has_tried_a_board_says_so_and_may_switch_it(tmp_path: Path) -> None:
+    tried = 'evidence = "hardware"\nsource = "our bench"'
+    text = f'extends = "sdm230-relay8-base16"\n[close]\n{tried}\n[open]\n{tried}\n'
+    profile = load(tmp_path, text)
+    assert profile.ability == BOARD
+    assert moved_by(profile, Move.CLOSE) == (coil(1, address=0x15),)
+
+
+def test_three_poles_are_closed_when_all_of_them_are(tmp_path: Path) -> None:
+    profile = load(tmp_path, 'extends = "acrel-dtsy1352"\n[state]\naddress = 0x0165\n')
+    assert profile.ability.switches
+    assert [state_of(profile, value) for value in (0xE0FF, 0x1F00, 0x6000, 0xC012)] == [
+        SupplyState.CONNECTED,
+        SupplyState.DISCONNECTED,
+        SupplyState.UNKNOWN,
+        SupplyState.UNKNOWN,
+    ]
 
 
 def test_a_site_adds_the_address_that_is_not_public(tmp_path: Path) -> None:
@@ -260,6 +259,9 @@ def test_a_serial_number_is_read_in_its_coding(
         ("u32", "little", (2, 1), 65_538),
         ("s32", "big", (0xFFFF, 0xFFFE), -2),
         ("float32", "little", (0x8000, 0x4366), 230.5),
+        ("u64", "big", (0, 0, 1, 2), 65_538),
+        ("s64", "big", (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE), -2),
+        ("s64", "little", (2, 1, 0, 0), 65_538),
     ],
 )
 def test_a_value_is_read_in_its_type(
@@ -290,106 +292,28 @@ def test_a_state_that_is_not_named_is_unknown(tmp_path: Path) -> None:
     ]
 
 
-MISTAKES = [
-    ("timeout_ms = 100", "timeout_ms = 1", "timing.timeout_ms", "Correct the value"),
-    ("timeout_ms = 100", "", "timing", "timeout_ms is missing. Add it"),
-    ("timeout_ms = 100", "timeout_ms = 100\nretries = 3", "timing", "retries is not a setting"),
-    ("opened = 0", "opened = 4", "state.opened", "outside the mask"),
-    ("opened = 0", "opened = 1", "state", "Give each its own"),
-    ("function = 3\naddress = 9", "function = 6\naddress = 9", "state.function", "1, 2, 3, 4"),
-    ("function = 3\naddress = 9", "function = 2\naddress = 9", "state.mask", "Leave it out"),
-    ("function = 3\naddress = 9", "function = 7\naddress = 9", "state.function", "Correct"),
-    ("address = 9", "address = 8", "state.independent", "Write false"),
-    ("count = 2", "count = 3", "identity.count", "Write 2"),
-    ("address = 8, values = [1]", "address = 105, values = [1]", "close.writes[0].address", "cali"),
-    (
-        "address = 8, values = [1]",
-        "address = 8, values = [1, 2]",
-        "close.writes[0].values",
-        "one",
-    ),
-    ("function = 6, ", "function = 3, ", "close.writes[0].function", "Write 5, 6 or 16"),
-    (
-        "function = 6, address = 8, values = [1]",
-        "function = 5, address = 8, values = [0x5500]",
-        "close.writes[0].values",
-        "never a toggle",
-    ),
-    (
-        "function = 6, address = 8, values = [1]",
-        "function = 16, address = 0xFFFF, values = [1, 1]",
-        "close.writes[0].address",
-        "past the last address",
-    ),
-    ("last = 110", "last = 99", "forbidden[0].last", "in order"),
-    ('title = "A meter"', "title = ", "line 2, column 9", "Correct the TOML there"),
-    ('title = "A meter"', 'extends = "acrel"', "extends", "Name one of acrel-ddsy1352"),
-    ('title = "A meter"', 'extends = "mine"', "extends", "Name one of"),
-]
-
-
-MISTAKES += [
-    (f"values = [{value}]", wrong, f"{block}.{place}", mend)
-    for block, value in (("open", 2), ("release", 3), ("cancel", 4))
-    for wrong, place, mend in (
-        ("values = [1]", "writes", "the same as those of close. Mend either"),
-        ("values = [1, 2]", "writes[0].values", "Give one value"),
-        ("values = [0x10000]", "writes[0].values[0]", "Correct the value"),
-        (f"values = [{value}], toggle = true", "writes[0]", "toggle is not a setting"),
+def test_addresses_that_count_from_1_go_over_the_line_one_less(tmp_path: Path) -> None:
+    from_0 = load(tmp_path, WITH_ALL, "from0")
+    from_1 = load(
+        tmp_path, f"address_base = 1\n{WITH_ALL}".replace("address = 0\n", "address = 1\n")
     )
-]
-MISTAKES += [
-    ("address = 8, values = [2]", "address = 105, values = [2]", "open.writes[0].address", "cali"),
-    ("address = 8, values = [3]", "address = 9, values = [3]", "state.independent", "Write false"),
-    ("address = 8, values = [4]", "address = 9, values = [4]", "state.independent", "Write false"),
-    (
-        "function = 6, address = 8, values = [2]",
-        "function = 5, address = 8, values = [0x5500]",
-        "open.writes[0].values",
-        "never a toggle",
-    ),
-    ("values = [3]", "values = [2]", "release.writes", "the same as those of open. Mend either"),
-    ("[cancel]\n", "[cancel]\nsettle_ms = 1\n", "cancel", "settle_ms is not a setting"),
-    ("prepay = 0x10", "prepay = 0x01", "cause.prepay", "outside the mask"),
-    ("prepay = 0x10", "prepay = 0x20", "cause", "Give each its own"),
-    ("prepay = 0x10", "theft = 0x10", "cause", "theft is not a setting"),
-    ("function = 3\naddress = 20", "function = 2\naddress = 20", "cause.mask", "Leave it out"),
-    ("function = 3\naddress = 20", "function = 6\naddress = 20", "cause.function", "1, 2, 3, 4"),
-    (
-        "prepay = 0x10\ntechnician = 0x20\ntrip = 0x30\npower_up = 0x40\n",
-        "",
-        "cause",
-        "Give a value to prepay, technician, trip or power_up",
-    ),
-]
+    one, other = device(from_0), device(from_1)
+    asked = [(state_read(each), cause_read(each)) for each in (one, other)]
+    addresses = [[read.address for read in reads if read is not None] for reads in asked]
+    assert addresses == [[9, 20], [8, 19]]
+    serial = identity_read(other)
+    assert serial is not None
+    assert serial.address == 0
+    assert {write.address for write in writable(one)} == {8}
+    assert {write.address for write in writable(other)} == {7}
 
 
-@pytest.mark.parametrize(("right", "wrong", "place", "mend"), MISTAKES)
-def test_a_mistake_is_named_with_its_place_and_its_mend(
-    tmp_path: Path, right: str, wrong: str, place: str, mend: str
-) -> None:
-    assert right in WITH_ALL
-    with pytest.raises(ProfileError) as caught:
-        load(tmp_path, WITH_ALL.replace(right, wrong, 1))
-    line = str(caught.value)
-    assert line.startswith(f"{tmp_path / 'mine.toml'}: {place}: ")
-    assert mend in line
-    assert "\n" not in line
+def test_what_was_measured_anew_overtakes_and_the_rest_stays() -> None:
+    known = Quantities(voltage_mv=230_000, current_ma=1_000, energy_wh=5)
+    newer = known.with_newer(Quantities(voltage_mv=229_000, power_w=-40))
+    assert newer == Quantities(voltage_mv=229_000, current_ma=1_000, power_w=-40, energy_wh=5)
 
 
-def test_profiles_that_extend_each_other_are_named(tmp_path: Path) -> None:
-    (tmp_path / "one.toml").write_text('extends = "two"\n')
-    (tmp_path / "two.toml").write_text('extends = "one"\n')
-    with pytest.raises(ProfileError, match="it extends itself"):
-        load_profiles(tmp_path)
-
-
-def test_files_that_cannot_be_profiles_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match="there is none"):
-        load_profiles(tmp_path / "nowhere")
-    (tmp_path / "binary.toml").write_bytes(b"\xff")
-    with pytest.raises(ProfileError, match=r"byte 0: not UTF-8\. Save the file as UTF-8"):
-        load_profiles(tmp_path)
-    (tmp_path / "binary.toml").rename(tmp_path / "My Meter.toml")
-    with pytest.raises(ProfileError, match="cannot be a profile's name"):
-        load_profiles(tmp_path)
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_type_written_out_is_the_same_type(name: str, tmp_path: Path) -> None:
+    assert load(tmp_path, toml_of(BUNDLED[name]), "whole") == BUNDLED[name]

@@ -257,7 +257,7 @@ def test_a_profile_that_extends_an_unknown_one(config: Path) -> None:
     own.write_text('extends = "no-such-meter"')
     (mistake,) = said("check", "--config", config, status=1)
     assert mistake.startswith(f"{config}: profiles_directory: {own}: extends: ")
-    assert "there is no profile no-such-meter. Name one of acrel-ddsy1352," in mistake
+    assert "there is no profile no-such-meter. Name one of accuenergy-ev300," in mistake
 
 
 @pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])

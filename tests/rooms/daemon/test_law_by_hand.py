@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from gateway.bench.control import FaultKind
 from gateway.bench.demo_world import GATEWAY, OBSERVED_BRIEFLY, Home, Papers
+from gateway.bench.faults import Faults
 from gateway.core.documents import AllowList, ListEntry, Site
 from gateway.core.fact import Road
 from gateway.core.model import Account, Brake, Cause, DtId, Meter, Serial, SupplyState
@@ -234,7 +234,7 @@ async def test_a_stopped_transformer_goes_on_by_name_and_with_a_reason(town: Tow
 
     await town.line.control.open(home.serial)
     await dark(town, home, lambda one: one.state is SupplyState.DISCONNECTED)
-    await town.line.control.fault(home.serial, FaultKind.STUCK)
+    await town.line.control.fault(Faults(stuck=1), home.serial)
     assert (await town.submit(town.papers.receipt(home, wall_ms()))).accepted
     status = await town.until(lambda status: bool(status.stops))
     assert [(stop.dt, stop.brake) for stop in status.stops] == [(dt, Brake.FAILURES)]

@@ -5,8 +5,10 @@ import struct
 import msgspec
 import pytest
 
+from gateway.bench.devices import Acrel, Meter
+from gateway.bench.faults import Faults
 from gateway.bench.house import MOVE_DELAY_S
-from gateway.bench.meters import AcrelDdsy1352, LineError, Meter, MeterEntry, MeterType, Position
+from gateway.bench.meters import LineError, MeterEntry, MeterType, Position
 from gateway.bench.slave import ModbusSlave
 from gateway.bench.street import Street
 
@@ -119,6 +121,16 @@ class TestHome:
         drawn = [meter.truth(closed_s + it).power_w for it in after_s]
         assert drawn == [2000.0, 1200.0, 800.0, 600.0, 400.0]
 
+    def test_the_surge_can_be_scaled_in_height_and_in_time(self) -> None:
+        meter = put_up(DDS238, state=Position.OPEN, load_w=400, pick_up=0.5, pick_up_time=2)
+        write(meter, 0x001A, 1)
+        closed_s = BOOT_S + DELAY_S
+        drawn = [meter.truth(closed_s + it).power_w for it in (1.9, 3.9, 5.9, 1199.0, 1201.0)]
+        assert drawn == [1200.0, 800.0, 600.0, 500.0, 400.0]
+        calm = put_up(DDS238, state=Position.OPEN, load_w=400, pick_up=0)
+        write(calm, 0x001A, 1)
+        assert calm.truth(closed_s).power_w == 400.0
+
     def test_energy_is_the_load_over_time(self) -> None:
         meter = put_up(DDS238, state=Position.CLOSED, load_w=1000, energy_kwh=5.0)
         assert meter.truth(BOOT_S + 3600).energy_kwh == pytest.approx(6.0)
@@ -153,7 +165,7 @@ class TestAcrel:
     def test_identity_is_twelve_digits(self) -> None:
         assert registers(put_up(ACREL), 0x0043, 3) == [0x2023, 0x0101, 0x0001]
         assert registers(put_up(ACREL, serial="77"), 0x0043, 3) == [0, 0, 0x0077]
-        swapped = put_up(ACREL, answers_serial="202301010099")
+        swapped = put_up(ACREL, faults=Faults(swapped="202301010099"))
         assert registers(swapped, 0x0043, 3) == [0x2023, 0x0101, 0x0099]
 
     def test_identity_can_be_written_in_digits_only(self) -> None:
@@ -199,7 +211,7 @@ class TestAcrel:
     def test_credit_moves_the_switch_unless_a_command_forces_it(self) -> None:
         street = Street([ACREL], BOOT_S)
         meter = street.meters[ACREL.serial]
-        assert isinstance(meter, AcrelDdsy1352)
+        assert isinstance(meter, Acrel)
         meter.vend(False, BOOT_S)
         assert not meter.truth(BOOT_S + 1).closed
         meter.vend(True, BOOT_S + 1)
@@ -256,68 +268,6 @@ class TestDds238:
         assert meter.truth(BOOT_S + 1).moves == 0
 
 
-class TestSdm230AndBoard:
-    def street(self, state: Position = Position.CLOSED) -> tuple[Meter, ModbusSlave]:
-        street = Street([msgspec.structs.replace(SDM230, state=state)], BOOT_S)
-        return street.meters[SDM230.serial], street.slaves[100]
-
-    def test_serial_is_32_bits(self) -> None:
-        meter, _ = self.street()
-        high, low = registers(meter, 0xFC00, 2)
-        assert high << 16 | low == 20239999
-
-    def test_it_measures_behind_the_contactor(self) -> None:
-        meter, board = self.street()
-        assert 227 < floating(meter, 0x0000) < 233
-        assert floating(meter, 0x000C) == 300.0
-        volt, ampere = floating(meter, 0x0000), floating(meter, 0x0006)
-        assert volt * ampere == pytest.approx(300.0, rel=1e-5)
-        assert floating(meter, 0x0046) == 50.0
-        assert floating(meter, 0x0048) == floating(meter, 0x0156) == 1000.0
-        assert floating(meter, 0x004A) == 0.0
-        board.respond(bytes.fromhex("0500020000"), BOOT_S)
-        for address in (0x0000, 0x0006, 0x000C, 0x0046):
-            assert floating(meter, address, BOOT_S + 1) == 0.0
-
-    def test_coils_are_commands_and_inputs_are_contacts(self) -> None:
-        _, board = self.street(Position.OPEN)
-        coils, inputs = bytes.fromhex("0100000008"), bytes.fromhex("0200000008")
-        echo = bytes.fromhex("050002ff00")
-        assert board.respond(echo, BOOT_S) == echo
-        assert board.respond(coils, BOOT_S) == bytes((1, 1, 0b100))
-        assert board.respond(inputs, BOOT_S) == bytes((2, 1, 0))
-        assert board.respond(inputs, BOOT_S + DELAY_S) == bytes((2, 1, 0b100))
-
-    def test_many_coils_at_once(self) -> None:
-        meter, board = self.street(Position.OPEN)
-        answer = board.respond(bytes.fromhex("0f00010003 01 06"), BOOT_S)
-        assert answer == bytes.fromhex("0f00010003")
-        assert board.respond(bytes.fromhex("0100000008"), BOOT_S) == bytes((1, 1, 0b1100))
-        (noted,) = meter.truth(BOOT_S).writes
-        assert (noted.unit, noted.function, noted.values) == (100, 15, (0, 1, 1))
-
-    def test_the_toggle_turns_over(self) -> None:
-        meter, board = self.street()
-        toggle = bytes.fromhex("0500025500")
-        assert board.respond(toggle, BOOT_S) == toggle
-        assert not meter.truth(BOOT_S + 1).closed
-        board.respond(toggle, BOOT_S + 1)
-        assert meter.truth(BOOT_S + 2).closed
-
-    def test_a_stuck_contactor_shows_at_its_input_only(self) -> None:
-        meter, board = self.street(Position.OPEN)
-        meter.switch.stuck = True
-        board.respond(bytes.fromhex("050002ff00"), BOOT_S)
-        assert board.respond(bytes.fromhex("0100000008"), BOOT_S + 1) == bytes((1, 1, 0b100))
-        assert board.respond(bytes.fromhex("0200000008"), BOOT_S + 1) == bytes((2, 1, 0))
-
-    def test_a_dead_meter_leaves_the_board_alive(self) -> None:
-        meter, board = self.street()
-        meter.dead = True
-        assert meter.respond(struct.pack(">BHH", 3, 0xFC00, 2), BOOT_S) is None
-        assert board.respond(bytes.fromhex("0100000008"), BOOT_S) == bytes((1, 1, 0b100))
-
-
 class TestCheckMeter:
     def test_it_measures_the_supply_that_is_set(self) -> None:
         meter = put_up(CHECK, load_w=46_000 / 5)
@@ -372,12 +322,22 @@ def test_exceptions(entry: MeterEntry, unit: int, request_hex: str, code: int) -
         ([DDS238, msgspec.structs.replace(DDS238, serial="X")], "meter 1: unit 5 is taken"),
         ([DDS238, msgspec.structs.replace(DDS238, unit=6)], "meter 1: serial HK-5 is taken"),
         ([msgspec.structs.replace(ACREL, serial="A1")], "meter 0: serial A1"),
-        ([msgspec.structs.replace(ACREL, answers_serial="1" * 13)], "1 to 12 digits"),
+        ([msgspec.structs.replace(ACREL, faults=Faults(swapped="1" * 13))], "1 to 12 digits"),
         ([msgspec.structs.replace(SDM230, serial="4294967296")], "below 4294967296"),
-        ([msgspec.structs.replace(SDM230, switch_unit=None)], "needs switch_unit"),
+        (
+            [msgspec.structs.replace(SDM230, switch_unit=None)],
+            "needs switch_unit and switch_channel",
+        ),
         ([msgspec.structs.replace(SDM230, switch_unit=9)], "meter 0: unit 9 is taken"),
-        ([msgspec.structs.replace(CHECK, state=Position.OPEN)], "meter 0: eastron-sdm230 has no"),
-        ([msgspec.structs.replace(CHECK, switch_unit=3)], "leave state and switch_unit out"),
+        (
+            [msgspec.structs.replace(CHECK, state=Position.OPEN)],
+            "meter 0: eastron-sdm230 has no switch",
+        ),
+        ([msgspec.structs.replace(CHECK, switch_unit=3)], "needs switch_unit and switch_channel"),
+        (
+            [msgspec.structs.replace(ACREL, switch_unit=3)],
+            "leave switch_unit and switch_channel out",
+        ),
         (
             [SDM230, msgspec.structs.replace(SDM230, unit=10, serial="1")],
             "meter 1: channel 2 of board 100 is taken",

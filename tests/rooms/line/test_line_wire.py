@@ -3,17 +3,19 @@
 import asyncio
 import os
 import time
-import tty
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 
 from gateway.bench.control import SimulatedLine, simulated_line
+from gateway.bench.framing import crc
 from gateway.bench.meters import MeterEntry, MeterType
-from gateway.bench.wire import Timing, WireCounts, crc
+from gateway.bench.port import Timing
+from gateway.bench.wire import WireCounts
+from tests.rooms.line.lines import opened
 
 DDS238 = MeterEntry(type=MeterType.DDS238_2_ZN_SR, unit=5, serial="HK-5", turnaround_ms=20)
 SDM230 = MeterEntry(
@@ -28,21 +30,14 @@ def framed(body: bytes) -> bytes:
     return body + crc(body)
 
 
-@contextmanager
-def opened(path: str) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    tty.setraw(fd)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 @asynccontextmanager
 async def line_of(
-    *meters: MeterEntry, baud: int = 9600
+    *meters: MeterEntry, baud: int = 9600, character: str = "8N1"
 ) -> AsyncIterator[tuple[SimulatedLine, int]]:
-    async with asyncio.timeout(WAIT_S), simulated_line(meters, baud=baud) as line:
+    async with (
+        asyncio.timeout(WAIT_S),
+        simulated_line(meters, baud=baud, character=character) as line,
+    ):
         with opened(line.pty) as port:
             yield line, port
 
@@ -93,6 +88,14 @@ async def test_an_exchange_takes_its_time_on_the_wire() -> None:
             # 8 characters, the turnaround, 17 characters: no machine is faster than its wire.
             assert took_s >= (8 + 17) * 10 / 9600 + 0.020
         assert (await line.control.truth()).wire.answers == 3
+
+
+async def test_characters_of_eleven_bits_take_longer() -> None:
+    async with line_of(DDS238, baud=1200, character="8N2") as (_, port):
+        begun_s = time.monotonic()
+        answer = await exchange(port, framed(READ_SIX), 17)
+        assert time.monotonic() - begun_s >= (8 + 3.5 + 17) * 11 / 1200
+        assert answer == framed(answer[:-2])
 
 
 async def test_the_answer_comes_character_by_character() -> None:
