@@ -8,7 +8,7 @@ on disk.
 from typing import assert_never
 
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
-from gateway.core.documents import AllowList, Document, Receipt, Site, decode
+from gateway.core.documents import ENTRIES_MAX, AllowList, Document, Receipt, Site, decode
 from gateway.core.fact import Answer, BadMessage, DocumentClaim, Road
 from gateway.core.image import MINUTE_MS, Image
 from gateway.core.model import Account, Now, Serial
@@ -100,6 +100,11 @@ def _judge_list(
         return Admission(answer=DUPLICATE)
     if in_force is not None and allow_list.as_of < in_force.as_of:
         raise Unsound("AS_OF_FELL", f"as_of {allow_list.as_of} is before {in_force.as_of}")
+    if in_force is not None and allow_list.stale_after < now.wall_low_ms:
+        # A stale list adds to the one in force: what is in force stays as bounded as a list is.
+        together = in_force.entries.keys() | {entry.account for entry in allow_list.accounts}
+        if len(together) > ENTRIES_MAX:
+            raise Unsound("TOO_MANY_ENTRIES", f"{len(together)} accounts with those in force")
     if in_the_future(allow_list.as_of, now):
         raise Unsound("AS_OF_IN_FUTURE", f"as_of {allow_list.as_of} is yet to come")
     for at, entry in enumerate(allow_list.accounts):

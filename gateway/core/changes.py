@@ -65,6 +65,7 @@ from gateway.core.standing import ListInForce, Standing, Word, in_force_from
 from gateway.core.switched import (
     close_ended,
     close_intended,
+    overruled,
     supply_changed,
     task_ended,
     task_intended,
@@ -138,7 +139,11 @@ def _of_switches(
             return task_ended(image, body, at)
         case CauseRecorded():
             opened = Opened(cause=body.cause, at=at, by=body.by)
-            return with_kept(image, causes={**kept.causes, body.serial: opened})
+            return with_kept(
+                image,
+                causes={**kept.causes, body.serial: opened},
+                asks=overruled(kept.asks, body.account, body.cause),
+            )
         case GraceGranted():
             return _grace_granted(image, body, record)
         case PacingStopped():

@@ -160,6 +160,8 @@ class Ask(Value):
     meter: str
     accepted: Instant
     fulfilled: Instant | None = None
+    overruled: bool = False
+    """The switch was opened for safety since: somebody has to ask anew, who knows of that."""
 
 
 class GraceGiven(Value):

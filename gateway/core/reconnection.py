@@ -13,8 +13,8 @@ from enum import StrEnum
 from gateway.core.fact import TagKind
 from gateway.core.grace import FOR_ARREARS, grace_applies
 from gateway.core.image import Image
-from gateway.core.kept import HOUR_MS, Instant, Opened
-from gateway.core.model import FOR_SAFETY, Brake, Cause, Meter, Now, Reading, SupplyState, Value
+from gateway.core.kept import HOUR_MS
+from gateway.core.model import Brake, Cause, Meter, Now, Reading, SupplyState, Value
 from gateway.core.pacing import Pacer
 from gateway.core.standing import Standing
 from gateway.core.waiting import at_least_ms, at_most_ms
@@ -98,7 +98,7 @@ def cause_known(meter: Meter, image: Image, now: Now) -> bool:
     it may have been for safety.
     """
     opened = image.kept.causes.get(meter.serial)
-    if _asked_for(meter, opened, image, now):
+    if _asked_for(meter, image, now):
         return True
     if opened is not None:
         return opened.cause in SETTLED
@@ -106,20 +106,14 @@ def cause_known(meter: Meter, image: Image, now: Now) -> bool:
     return word is not None and word.cut
 
 
-def _asked_for(meter: Meter, opened: Opened | None, image: Image, now: Now) -> bool:
+def _asked_for(meter: Meter, image: Image, now: Now) -> bool:
     ask = image.kept.asks.get(meter.account)
-    if ask is None or ask.meter != meter.serial:
+    if ask is None or ask.meter != meter.serial or ask.overruled:
         return False
-    if opened is not None and opened.cause in FOR_SAFETY and not _before(opened.at, ask.accepted):
-        return False  # opened for safety since: somebody has to ask anew, who knows of that
     if ask.fulfilled is None:
         return True
     since_ms = at_most_ms(ask.fulfilled, now)
     return since_ms is not None and since_ms < HOUR_MS
-
-
-def _before(one: Instant, other: Instant) -> bool:
-    return one.boot == other.boot and one.mono_ms <= other.mono_ms
 
 
 def not_on_roster(meter: Meter, image: Image, _: Now) -> bool:

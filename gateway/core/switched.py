@@ -64,7 +64,17 @@ def supply_changed(image: Image, body: SupplyChanged, record: Record) -> Image:
     elif body.cause is not None:
         causes = {**causes, body.serial: Opened(cause=body.cause, at=at)}
     supply = {**kept.supply, body.serial: Supply(state=body.after, since=at)}
+    if body.cause is not None:
+        asks = overruled(asks, body.account, body.cause)
     return with_kept(image, supply=supply, asks=asks, causes=causes)
+
+
+def overruled(asks: Mapping[str, Ask], account: str, cause: Cause) -> Mapping[str, Ask]:
+    """What is asked for after a switch was opened: nothing, where that was for safety."""
+    ask = asks.get(account)
+    if ask is None or cause not in FOR_SAFETY:
+        return asks
+    return {**asks, account: msgspec.structs.replace(ask, overruled=True)}
 
 
 def close_intended(image: Image, body: CloseIntended, record: Record) -> Image:

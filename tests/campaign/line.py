@@ -6,12 +6,13 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
-from gateway.bench.wire import Port
+from gateway.bench.port import Port, Timing
 from gateway.bus.port import BusSettings, SerialPort
 from gateway.bus.rtu import Stream
 from tests.campaign.traffic import Traffic
 from tests.campaign.virtual_time import until
 
+BAUD = 9_600
 Attach = Callable[[Traffic], AbstractAsyncContextManager[Stream]]
 """Gives a master a port at which it hears this traffic."""
 
@@ -99,12 +100,12 @@ async def in_the_same_loop(traffic: Traffic) -> AsyncIterator[Stream]:
 @contextlib.asynccontextmanager
 async def over_a_terminal(traffic: Traffic) -> AsyncIterator[Stream]:
     """A serial port in real time."""
-    end = Port.open()
-    serial = SerialPort.open(BusSettings(name="A", port=end.path), lambda: None)
+    end = Port(Timing(baud=BAUD)).plug()
+    serial = SerialPort.open(BusSettings(name="A", port=end.path, baud=BAUD), lambda: None)
     port = TerminalPort(traffic, end, serial)
     try:
         yield port
     finally:
         port.close()
         serial.close()
-        end.close()
+        end.unplug()

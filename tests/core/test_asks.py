@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.core.model import Cause
 from gateway.core.reconnection import Verdict, cause_known
 from tests.core.papers import HOUR_MS, M1, M2, entry
 from tests.core.test_reconnection import CLOSED, OPEN, Step, listed_again_as_paid, reads_open
@@ -62,6 +63,18 @@ def closed_by_the_utility_itself(world: World) -> None:
     world.reads("M1", CLOSED)
 
 
+def asks_dark(world: World) -> None:
+    world.reads("M1", OPEN)
+    world.pays(1)
+
+
+def trips(world: World) -> None:
+    world.wait(1_000)
+    world.reads("M1", CLOSED)
+    world.wait(1_000)
+    world.reads("M1", OPEN, cause=Cause.TRIP)
+
+
 ASKED_AND_OPENED_LATER: list[tuple[str, list[Step], Verdict]] = [
     (
         "asked while lit, opened soon after",
@@ -88,6 +101,9 @@ ASKED_AND_OPENED_LATER: list[tuple[str, list[Step], Verdict]] = [
         [closed_by_the_utility_itself, an_hour_passes_lit, seen_lit_and_then_dark],
         Verdict.CAUSE_UNKNOWN,
     ),
+    ("asked, then tripped", [asks_dark, trips], Verdict.CAUSE_UNKNOWN),
+    ("tripped, then asked", [trips, asks_dark], Verdict.PERMIT),
+    ("asked, rebooted, then tripped", [asks_dark, reboots_lit, trips], Verdict.CAUSE_UNKNOWN),
 ]
 
 

@@ -34,6 +34,8 @@ def test_any_instant_anywhere(wall_ms: int, offset_min: int) -> None:
 
 @given(st.integers(1, LAST_MS // DAY_MS), offsets)
 @example(day=(datetime(2000, 2, 29, tzinfo=UTC) - EPOCH).days, offset_min=0)
+@example(day=(datetime(2027, 1, 1, tzinfo=UTC) - EPOCH).days, offset_min=330)
+@example(day=(datetime(2029, 1, 1, tzinfo=UTC) - EPOCH).days, offset_min=330)
 @example(day=(datetime(2100, 3, 1, tzinfo=UTC) - EPOCH).days, offset_min=330)
 @example(day=(datetime(2369, 12, 31, tzinfo=UTC) - EPOCH).days, offset_min=0)
 @example(day=(datetime(2370, 1, 1, tzinfo=UTC) - EPOCH).days, offset_min=0)

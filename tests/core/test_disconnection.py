@@ -36,6 +36,7 @@ from tests.core.cutting import (
     day_is_protected,
     forces,
     head_end_goes,
+    is_changed,
     is_listed_as_paid,
     is_protected,
     leaves_the_roster,
@@ -54,7 +55,7 @@ from tests.core.cutting import (
     type_is_unnamed,
     was_never_forced,
 )
-from tests.core.papers import LEDGER_MS, M1, M2, MINUTE_MS, cut
+from tests.core.papers import LEDGER_MS, M1, M2, MINUTE_MS, allow_list, cut, entry
 from tests.core.world import World
 
 Comes = Callable[[World, Act], str]
@@ -101,6 +102,10 @@ def from_a_clock_too_far_ahead(world: World, act: Act) -> str:
 
 def echoing_this_boot(world: World, act: Act) -> str:
     return comes(world, act, boot=nonce_of(world.now))
+
+
+def issued_when_the_list_is_stale(world: World, act: Act) -> str:
+    return comes(world, act, age_ms=-2 * MINUTE_MS, boot=nonce_of(world.now))
 
 
 def echoing_another_boot(world: World, act: Act) -> str:
@@ -159,6 +164,22 @@ def no_list_ever_came(world: World) -> None:
     )
 
 
+def type_is_not_driven_any_more(world: World) -> None:
+    station = msgspec.structs.replace(world.image.station, profiles={})
+    world.image = msgspec.structs.replace(world.image, station=station)
+
+
+def a_sheet_proves_its_identity(world: World) -> None:
+    type_is_unnamed(world)
+    is_changed(world, second_proof="sheet 7")
+
+
+def no_clock_and_a_list_for_a_minute(world: World) -> None:
+    trusts_no_clock(world)
+    fresh = allow_list(9, 60, entry(1, 10), stale_after=world.now.wall_ms + MINUTE_MS)
+    assert world.gets(fresh) == ACCEPTED
+
+
 def no_clock_in_a_protected_hour(world: World) -> None:
     trusts_no_clock(world)
     day_is_protected(world)
@@ -168,6 +189,8 @@ Row = tuple[str, Step, Comes, str]
 EVERY_ORDER: list[Row] = [
     ("as it should be", nothing, in_order, ACCEPTED),
     ("when it has left the roster", leaves_the_roster, in_order, "NOT_ON_ROSTER"),
+    ("when it has left the roster and it is too late", leaves_the_roster, just_too_late,
+     "NOT_ON_ROSTER"),
     ("under one key", nothing, under_one_key, "SECOND_KEY_MISSING"),
     ("under one key twice", nothing, under_one_key_twice, "SECOND_KEY_MISSING"),
     ("for 15 minutes", nothing, living_longest, ACCEPTED),
@@ -184,6 +207,8 @@ EVERY_ORDER: list[Row] = [
     ("issued ahead of an unknown clock", trusts_no_clock, from_a_clock_too_far_ahead,
      "CLOCK_UNKNOWN"),
     ("with a stale list", list_goes_stale, in_order, "LIST_STALE"),
+    ("with a list that is stale when it is issued", no_clock_and_a_list_for_a_minute,
+     issued_when_the_list_is_stale, "LIST_STALE"),
     ("without any list", no_list_ever_came, in_order, "LIST_STALE"),
     ("read 15 minutes ago", reached_15_minutes_ago, in_order, ACCEPTED),
     ("read longer ago", reached_longer_ago, in_order, "NOT_REACHED"),
@@ -196,7 +221,10 @@ EVERY_ORDER: list[Row] = [
     ("not heard since a restart", restarts_and_reads, in_order, "HEAD_END_SILENT"),
     ("heard again after a restart", restarts_reads_and_hears, in_order, ACCEPTED),
     ("of a type that we cannot close", type_cannot_close, in_order, "CLOSE_UNPROVEN"),
+    ("of a type that is not driven any more", type_is_not_driven_any_more, in_order,
+     "CLOSE_UNPROVEN"),
     ("whose identity nothing proves", type_is_unnamed, in_order, "CLOSE_UNPROVEN"),
+    ("whose identity a sheet proves", a_sheet_proves_its_identity, in_order, ACCEPTED),
     ("whose last close failed", close_failed, in_order, "CLOSE_UNPROVEN"),
     ("whose last close succeeded", close_failed_and_then_succeeded, in_order, ACCEPTED),
     ("on a protected day", day_is_protected, in_order, "PROTECTED_TIME"),

@@ -1,7 +1,9 @@
 """How an opening or a release ends, and what follows from that for the home and the next ones."""
 
+import msgspec
 import pytest
 
+from gateway.core.disconnection import OpenRuling, OpenVerdict
 from gateway.core.fact import Move, Outcome, TagKind, Why
 from gateway.core.kept import Opened
 from gateway.core.model import Cause, SupplyState
@@ -10,6 +12,7 @@ from gateway.core.records import TaskEnded, TaskIntended
 from gateway.core.standing import Standing
 from gateway.core.waiting import instant_of
 from tests.core.cutting import (
+    ANYTIME,
     CLOSED,
     M3,
     OPEN,
@@ -26,7 +29,7 @@ from tests.core.cutting import (
     pays,
     sets_terms,
 )
-from tests.core.papers import M1, M2, MINUTE_MS, cut, entry
+from tests.core.papers import HOUR_MS, M1, M2, MINUTE_MS, cut, entry
 from tests.core.world import World
 
 ARMED = SupplyState.READY_FOR_RECONNECTION
@@ -208,6 +211,31 @@ def test_an_order_of_many_homes_is_admitted_as_a_whole_and_then_paced() -> None:
     ends = [record.body for record, _ in world.journal if isinstance(record.body, TaskEnded)]
     assert [body.meter for body in ends] == ["M1", "M2", "M3"]
     assert {body.order for body in ends} == {"order-1"}
+
+
+def test_an_opening_that_has_not_ended_counts_as_of_now() -> None:
+    world = lit(M1, M2, terms=msgspec.structs.replace(ANYTIME, hour_max=1))
+    assert world.ordered(cut(1)) == "ACCEPTED"
+    begins(world)
+    world.wait(HOUR_MS)
+    world.hears()
+    for serial in ("M1", "M2"):
+        world.reads(serial, CLOSED)
+    assert world.ordered(cut(2)) == "BULK_CEILING"
+
+
+def test_while_an_opening_has_not_ended_the_next_one_waits() -> None:
+    world = lit(M1, M2)
+    assert world.ordered(cut(1, 2)) == "ACCEPTED"
+    command = begins(world)
+    world.wait(MINUTE_MS)
+    gap_ms = world.image.disconnection.gap_ms
+    paced = OpenRuling(verdict=OpenVerdict.PACED, not_before_ms=world.now.mono_ms + gap_ms)
+    assert world.may_open(M2) == paced
+    assert world.plans().commands == ()
+    assert world.ends(command, state=OPEN)
+    world.wait(gap_ms)
+    assert begins(world).meter == M2
 
 
 def test_of_many_homes_the_one_that_paid_meanwhile_is_left_out_and_the_others_are_not() -> None:

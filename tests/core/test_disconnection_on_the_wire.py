@@ -178,6 +178,15 @@ def test_the_turn_of_an_opening_is_not_asked_again_at_the_wire() -> None:
     assert world.may_write_open(read(world)) is OpenVerdict.PERMIT
 
 
+def test_the_words_of_the_wire_stand_in_their_order() -> None:
+    assert [verdict for verdict, _ in OPEN_WIRE_GUARDS] == [
+        OpenVerdict.WRONG_METER,
+        OpenVerdict.IDENTITY_UNPROVEN,
+        OpenVerdict.STATE_UNKNOWN,
+        OpenVerdict.ALREADY_DISCONNECTED,
+    ]
+
+
 BOTH = (Move.OPEN, Move.RELEASE)
 ON_THE_WIRE: list[tuple[str, tuple[Move, ...], SupplyState, str, OpenVerdict]] = [
     ("it reads closed", BOTH, CLOSED, "M1", OpenVerdict.PERMIT),

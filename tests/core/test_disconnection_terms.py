@@ -95,6 +95,8 @@ AT_TIMES: list[tuple[str, Disconnection, int, int, str]] = [
     ("as the holiday begins", HOLIDAY, local("00:00:00.000", 1), 0, PROTECTED),
     ("as the holiday ends", HOLIDAY, local("23:59:59.999", 1), 0, PROTECTED),
     ("on the day after", HOLIDAY, local("00:00:00.000", 2), 0, ACCEPTED),
+    ("when the day is known, where nothing is protected", ANYTIME, 0, 12 * HOUR_MS, ACCEPTED),
+    ("when it is not, where nothing is protected", ANYTIME, 0, 12 * HOUR_MS + 1, PROTECTED),
     ("on Monday at 9, where nothing is set", Disconnection(), local("09:00:00.000", 7), 0,
      ACCEPTED),
     ("on Monday before 9", Disconnection(), local("08:59:59.999", 7), 0, PROTECTED),

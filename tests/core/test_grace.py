@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.core.fact import Outcome, TagKind
+from gateway.core.grace import silent_ms
 from gateway.core.model import Account, Cause, Reading, Serial, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.records import CloseIntended, GraceGranted
@@ -96,6 +97,10 @@ def test_a_head_end_that_never_was_heard_is_not_silent() -> None:
         world.plans()
         later(world, DAY_MS)
     assert world.rules().verdict is NOT_PAID
+    assert silent_ms(world.image, world.now) == 0
+    heard_again(world)
+    world.wait(1)
+    assert silent_ms(world.image, world.now) == 0
 
 
 def test_grace_needs_no_word_of_the_utility() -> None:

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from gateway.core.documents import ENTRIES_MAX
 from gateway.core.fact import Move, Outcome, TagKind, Why
 from gateway.core.kept import HOUR_MS
 from gateway.core.model import Cause, SupplyState
@@ -195,6 +196,16 @@ def test_nothing_is_said_for_all_times_to_come(paper: object, word: str) -> None
         assert world.gets(paper) == word  # type: ignore[arg-type]
         world.trusts_no_clock()
         assert world.gets(paper) == word  # type: ignore[arg-type]
+
+
+def test_stale_lists_do_not_add_up_without_bound() -> None:
+    world = World(M1)
+    half = ENTRIES_MAX // 2 + 1
+    some = [entry(number, 1) for number in range(half)]
+    others = [entry(number, 2) for number in range(half, 2 * half)]
+    assert world.gets(allow_list(1, 10, *some, stale_after=1)) == "ACCEPTED"
+    assert world.gets(allow_list(2, 20, *others, stale_after=1)) == "TOO_MANY_ENTRIES"
+    assert world.gets(allow_list(2, 20, *some, stale_after=1)) == "ACCEPTED"
 
 
 def test_the_first_of_a_kind_leaves_room_for_the_next() -> None:

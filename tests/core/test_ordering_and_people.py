@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.core.admission import admit_document
 from gateway.core.disconnection import OpenVerdict
-from gateway.core.fact import Origin, Outcome, TagKind
+from gateway.core.fact import Answer, DocumentClaim, Origin, Outcome, Road, TagKind
 from gateway.core.model import Cause, Reading, Serial
 from gateway.core.orders import (
     Act,
@@ -17,8 +18,9 @@ from gateway.core.orders import (
 from gateway.core.reconnection import Verdict
 from gateway.core.records import TagPlaced, TagRemoved
 from tests.core.cutting import CLOSED, OPEN, Step, begins, ended_as, is_cut, lit, pays
-from tests.core.papers import HOUR_MS, M1, M2, cut, entry
+from tests.core.papers import HOUR_MS, M1, M2, cut, entry, order
 from tests.core.world import World
+from tests.signing import sign_order
 
 WHY = "work on the line"
 HOLD, RELEASE_HOLD = Hold(meter="M1", reason=WHY), ReleaseHold(meter="M1", reason=WHY)
@@ -216,3 +218,12 @@ def test_a_cut_that_was_called_off_may_be_ordered_anew() -> None:
     world.plans()
     is_cut(world, 1, n=200)
     assert world.image.kept.causes["M1"].cause is Cause.ORDER
+
+
+def test_the_answer_to_an_order_that_is_refused_says_why() -> None:
+    world = lit(M1)
+    paper = order(1, Cancel(order="order-9"), iat=world.now.wall_ms)
+    claim = DocumentClaim(raw=sign_order(paper), road=Road.MQTT)
+    answer = admit_document(claim, world.image, world.now).answer
+    why = "nothing of order order-9 waits"
+    assert answer == Answer(accepted=False, word="NOTHING_TO_CANCEL", detail=why)

@@ -100,6 +100,11 @@ TURNS: list[tuple[str, list[Step], int]] = [
         0,
     ),
     (
+        "by the pace of the DT only, when it paid anew after the failure",
+        [its_own_close_fails, it_pays_anew],
+        5_000,
+    ),
+    (
         "by the pace of the DT only, when its failure was made good",
         [its_own_close_fails, the_dt_was_quiet, its_own_close_succeeds],
         5_000,
@@ -117,6 +122,41 @@ def test_the_turn(steps: list[Step], after_ms: int) -> None:
     for step in steps:
         step(world)
     assert max(0, turn(world).not_before_ms - world.now.mono_ms) == after_ms
+
+
+WHAT_HOLDS: list[tuple[str, Pacing, list[Step], Brake]] = [
+    ("the first of its DT", PACING, [neighbour_closes], Brake.FIRST_ALONE),
+    ("the one before it", PACING, [neighbour_closes, another_neighbour_closes], Brake.GAP),
+    ("its own failure", PACING, [neighbour_closes, its_own_close_fails], Brake.SETBACK),
+    ("its DT before its own failure", msgspec.structs.replace(PACING, first_alone_ms=15_000),
+     [its_own_close_fails], Brake.FIRST_ALONE),
+    ("the narrowest ceiling",
+     msgspec.structs.replace(PACING, dt_minute_max=1, feeder_minute_max=1, minute_max=1),
+     [neighbour_closes], Brake.DT_CEILING),
+    ("the feeder's ceiling before the gateway's",
+     msgspec.structs.replace(PACING, feeder_minute_max=1, minute_max=1),
+     [neighbour_closes], Brake.FEEDER_CEILING),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pacing", "steps", "brake"),
+    [row[1:] for row in WHAT_HOLDS],
+    ids=[f"it is held by {row[0]}" for row in WHAT_HOLDS],
+)
+def test_of_what_holds_it_longest_the_first_has_the_word(
+    pacing: Pacing, steps: list[Step], brake: Brake
+) -> None:
+    world = dark_and_paid(M1, NEIGHBOUR, FURTHER, ELSEWHERE, pacing=pacing)
+    for step in steps:
+        step(world)
+    assert turn(world).brake is brake
+
+
+def test_who_has_no_word_of_the_utility_has_setbacks_too() -> None:
+    world = World(M1, pacing=PACING)
+    its_own_close_fails(world)
+    assert turn(world) == Turn(not_before_ms=world.now.mono_ms + 15_000, brake=Brake.SETBACK)
 
 
 def test_without_a_site_document_the_defaults_pace() -> None:
@@ -152,6 +192,24 @@ def test_each_gap_has_its_jitter_within_the_bounds_and_every_gateway_its_own() -
     assert one != other
     assert one == [gap_after_ms(terms, GatewayId("gw-1"), close) for close in range(400)]
     assert gap_after_ms(Pacing(gap_ms=2_000, jitter_percent=0), GatewayId("gw-1"), 7) == 2_000
+
+
+def test_the_gaps_are_the_same_for_ever() -> None:
+    terms = Pacing(gap_ms=2_000, jitter_percent=50)
+    gaps_ms = [gap_after_ms(terms, GatewayId("gw-1"), close) for close in range(1, 6)]
+    assert gaps_ms == [2_491, 1_027, 2_823, 1_999, 2_163]
+
+
+@pytest.mark.parametrize(
+    ("gap_ms", "jitter_percent", "gaps_ms"),
+    [(2, 50, {1, 2, 3}), (100, 1, {99, 100, 101}), (100, 0, {100})],
+)
+def test_every_gap_within_the_bounds_occurs_and_none_beyond(
+    gap_ms: int, jitter_percent: int, gaps_ms: set[int]
+) -> None:
+    terms = Pacing(gap_ms=gap_ms, jitter_percent=jitter_percent)
+    seen = {gap_after_ms(terms, GatewayId("gw-1"), close) for close in range(100)}
+    assert seen == gaps_ms
 
 
 def test_while_a_close_is_under_way_nobody_else_on_its_dt_begins() -> None:

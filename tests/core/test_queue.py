@@ -9,11 +9,12 @@ from gateway.core.model import Meter
 from gateway.core.pacing import CLOSE_TAKES_MS
 from gateway.core.queue import foretold_ms, in_turn, waited_ms
 from gateway.core.terms import Grace, Pacing, Transformer
-from tests.core.cutting import ANYTIME, CLOSED, OPEN, begins
+from tests.core.cutting import ANYTIME, CLOSED, OPEN, begins, lit
 from tests.core.papers import HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter, receipt
 from tests.core.world import World, dark_and_paid
 
 M3, M4 = meter(3, dt="T2"), meter(4, dt="T2")
+GRACE = Grace(after_h=1, cut_within_days=1, daily_max=1, hours=1)
 SINCE_NOON = 12 * HOUR_MS
 """Ledger times of the tests count from midnight; the homes get dark at noon."""
 
@@ -77,8 +78,7 @@ def test_who_has_not_paid_stands_in_it_only_where_grace_may_be_given() -> None:
     world.site(M1, M2)
     world.reads("M1", OPEN)
     assert serials(world) == ["M2"]
-    grace = Grace(after_h=1, cut_within_days=1, daily_max=1, hours=1)
-    assert world.site(M1, M2, grace=grace) == "ACCEPTED"
+    assert world.site(M1, M2, grace=GRACE) == "ACCEPTED"
     assert serials(world) == ["M2", "M1"]
 
 
@@ -88,6 +88,53 @@ def test_whose_switch_is_being_moved_stands_in_it_no_more() -> None:
     assert serials(world) == ["M2"]
     world.ends(world.commands[0], Outcome.FAILED)
     assert serials(world) == ["M2", "M1"], "who was tried in vain stands behind who was not"
+
+
+def fails(world: World, on: Meter, times: int = 1) -> None:
+    """So many closes of this meter have just failed."""
+    for _ in range(times):
+        world.closed_before(on, Outcome.FAILED)
+
+
+def test_who_was_tried_in_vain_and_paid_anew_counts_as_never_tried() -> None:
+    world = dark_and_paid(M1, M2)
+    fails(world, M1)
+    assert serials(world) == ["M2", "M1"]
+    world.pays(1, SINCE_NOON + 200)
+    world.pays(2, SINCE_NOON + 300)
+    assert serials(world) == ["M1", "M2"]
+
+
+def test_who_was_tried_in_vain_stands_behind_who_was_tried_less_often_whoever_paid_first() -> None:
+    world = dark_and_paid(M1, M2)
+    world.pays(1, SINCE_NOON + 100)
+    world.pays(2, SINCE_NOON + 200)
+    assert serials(world) == ["M1", "M2"]
+    fails(world, M1)
+    assert serials(world) == ["M2", "M1"]
+    fails(world, M2, times=2)
+    assert serials(world) == ["M1", "M2"]
+
+
+def test_who_paid_stands_before_who_did_not_however_often_he_was_tried_in_vain() -> None:
+    world = World(M1, M2, M3, M4, grace=GRACE)
+    for serial in ("M1", "M4", "M3", "M2"):
+        world.reads(serial, OPEN)
+        world.wait(1_000)
+    world.lists(50)
+    world.pays(2)
+    fails(world, M2, times=3)
+    assert serials(world) == ["M2", "M1", "M4", "M3"], "of the others who is dark for longest"
+    fails(world, M1)
+    assert serials(world) == ["M2", "M4", "M3", "M1"], "and last of all who was tried in vain"
+
+
+def test_whose_cut_only_waits_for_its_turn_stands_in_it_as_soon_as_he_pays() -> None:
+    world = lit(M1, M2)
+    assert world.ordered(cut(1, 2)) == "ACCEPTED"
+    begins(world)
+    world.pays(2, 200)
+    assert serials(world) == ["M2"]
 
 
 def test_who_is_being_cut_and_pays_stands_in_it_when_that_has_ended() -> None:
@@ -210,3 +257,24 @@ def test_who_failed_just_now_is_foretold_behind_who_did_not() -> None:
     world.ends(begins(world), Outcome.FAILED)
     told = foretold_ms(in_turn(world.image), world.image, world.now)
     assert told == {"M2": 0, "M1": 15_000}
+
+
+def test_who_may_be_tried_again_before_others_is_foretold_before_them() -> None:
+    world = dark_and_paid(M1, M2, pacing=Pacing(first_alone_ms=0, gap_ms=0, jitter_percent=0))
+    fails(world, M2, times=2)
+    world.wait(25_000)
+    fails(world, M1)
+    told = foretold_ms(in_turn(world.image), world.image, world.now)
+    assert serials(world) == ["M1", "M2"], "he was tried less often"
+    assert told == {"M2": 5_000, "M1": 15_000}
+
+
+def test_of_those_who_may_be_tried_again_now_the_queue_says_who_is_first() -> None:
+    world = dark_and_paid(M1, M2, pacing=Pacing(first_alone_ms=0, gap_ms=0, jitter_percent=0))
+    fails(world, M2)
+    world.wait(1_000)
+    fails(world, M1)
+    world.wait(MINUTE_MS)
+    assert serials(world) == ["M1", "M2"]
+    told = foretold_ms(in_turn(world.image), world.image, world.now)
+    assert told == {"M1": 0, "M2": CLOSE_TAKES_MS}

@@ -13,7 +13,18 @@ from gateway.core.model import (
 )
 from gateway.core.reconnection import WIRE_GUARDS, Verdict
 from tests.core.papers import M1, M2, meter
-from tests.core.test_reconnection import AGAINST, ARMED, CLOSED, OPEN, UNKNOWN, Step
+from tests.core.test_reconnection import (
+    AGAINST,
+    ARMED,
+    CLOSED,
+    OPEN,
+    UNKNOWN,
+    Step,
+    closed_three_times,
+    reading_ages,
+    reads_armed,
+    reads_closed,
+)
 from tests.core.world import dark_and_paid
 
 
@@ -71,6 +82,7 @@ CHANGED_ON_THE_WAY: tuple[tuple[Verdict, Step], ...] = tuple(
         Verdict.DT_ISOLATED,
         Verdict.METER_HELD,
         Verdict.NOT_PAID,
+        Verdict.METER_MISMATCH,
         Verdict.CAUSE_UNKNOWN,
     }
 )
@@ -85,6 +97,22 @@ def test_what_changed_while_the_command_waited_stops_the_write(
     step(world)
     assert world.may_write(reading()) is verdict
     assert world.may_write(reading(serial="M2", load_mv=230_000)) is verdict
+
+
+OVERTAKEN: tuple[tuple[str, Step], ...] = (
+    ("its reading has aged", reading_ages),
+    ("it was read closed", reads_closed),
+    ("it was read armed", reads_armed),
+    ("it was closed as often as is allowed", closed_three_times),
+)
+
+
+@pytest.mark.parametrize("step", [step for _, step in OVERTAKEN], ids=[row[0] for row in OVERTAKEN])
+def test_what_the_fresh_reading_or_the_decision_has_overtaken_does_not_stop_it(step: Step) -> None:
+    world = dark_and_paid(M1, M2)
+    step(world)
+    assert world.rules().verdict is not Verdict.PERMIT
+    assert world.may_write(reading()) is Verdict.PERMIT
 
 
 SPEAKS_AGAINST: tuple[tuple[Verdict, dict[str, object]], ...] = (

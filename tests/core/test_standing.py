@@ -119,6 +119,28 @@ def test_what_is_news(new: Word, stands: Word | None, newness: Newness) -> None:
     assert compare(new, stands) is newness
 
 
+HIS_OWN: list[tuple[str, str, str, Newness]] = [
+    ("both of them his", "M1", "M9", Newness.SAME),
+    ("the new one a stranger's", "M5", "M1", Newness.EQUIVOCATION),
+    ("the one that stands a stranger's", "M1", "M5", Newness.EQUIVOCATION),
+]
+
+
+@pytest.mark.parametrize(
+    ("new", "stands", "newness"),
+    [row[1:] for row in HIS_OWN],
+    ids=[f"{sentence}: {newness}" for sentence, _, _, newness in HIS_OWN],
+)
+def test_one_n_that_names_two_meters(new: str, stands: str, newness: Newness) -> None:
+    told = (word(PAID, 50, serial=new), word(PAID, 50, serial=stands))
+    assert compare(*told, frozenset({"M1", "M9"})) is newness
+
+
+def test_one_n_that_pays_and_cuts_is_no_same_word_whichever_of_his_meters_it_names() -> None:
+    told = (word(PAID, 50), word(CUT, 50, serial="M9"))
+    assert compare(*told, frozenset({"M1", "M9"})) is Newness.EQUIVOCATION
+
+
 @given(st.permutations([(PAID, 10), (CUT, 20), (PAID, 30), (CUT, 40), (PAID, 50)]), st.data())
 def test_of_single_words_the_highest_n_stands_in_whatever_order(
     said: list[tuple[Standing, int]], data: st.DataObject

@@ -126,7 +126,7 @@ def test_a_stopped_transformer_goes_on_after_its_cool_down() -> None:
     assert world.plans().deadline_ms == world.now.mono_ms + 1
     world.wait(1)
     (resumed, *_) = watched(world)
-    assert resumed == PacingResumed(dt=DtId("T1"), by=COOL_DOWN, reason="the cool-down is over")
+    assert resumed == PacingResumed(dt=DtId("T1"), by="COOL_DOWN", reason="the cool-down is over")
     world.closed_before(T1[2], FAILED)
     assert "T1" not in world.image.kept.trials or len(world.image.kept.trials["T1"]) == 1
     assert not [body for body in watched(world) if isinstance(body, PacingStopped)]
@@ -174,6 +174,42 @@ def test_after_a_stop_the_first_close_is_alone_and_observed_again(resumes: Step)
     assert (ruling.brake, ruling.not_before_ms) == (Brake.FIRST_ALONE, began_ms + 5_000)
     world.wait(1)
     assert world.rules(waiting).verdict is Verdict.PERMIT
+
+
+def resumed_and_closing() -> World:
+    """T1 was stopped and goes on; the first close since has ended well, 5 s ago."""
+    world = stopped()
+    world.plans()
+    by_a_person(world)
+    world.wait(1)
+    world.closed_before(T1[2])
+    world.wait(5_000)
+    return world
+
+
+def test_after_a_stop_only_the_first_close_is_observed() -> None:
+    world = resumed_and_closing()
+    world.closed_before(T1[3])
+    assert world.rules(T1[4]).brake is Brake.GAP
+
+
+def test_a_transformer_that_was_quiet_since_is_observed_anew_however_long_ago_it_was_stopped() -> (
+    None
+):
+    world = resumed_and_closing()
+    world.wait(world.image.pacing.quiet_ms)
+    reads_all(world)
+    world.closed_before(T1[3])
+    assert world.rules(T1[4]).brake is Brake.FIRST_ALONE
+
+
+def test_a_stop_has_the_word_before_what_holds_a_close_as_long() -> None:
+    world = dark_and_paid(
+        *T1[:2], pacing=Pacing(failures_max=1, first_alone_ms=600_000, cool_down_ms=600_000)
+    )
+    world.closed_before(M1, FAILED)
+    world.plans()
+    assert world.rules(T1[1]).brake is Brake.FAILURES
 
 
 # --- under-voltage ---
@@ -255,7 +291,13 @@ def test_after_the_cool_down_it_goes_on_only_when_the_voltage_is_sound() -> None
     world.plans()
     world.wait(600_000)
     world.measures("C1", LOW_MV)
-    assert watched(world) == []
+    for _ in range(2):
+        assert watched(world) == []
+        world.reads("M1", OPEN)
+        ruling = world.rules()
+        assert (ruling.verdict, ruling.brake) == (Verdict.PACED, Brake.UNDERVOLTAGE)
+        assert ruling.not_before_ms == world.now.mono_ms + 600_000, "as long as can be said now"
+        world.wait(1)
     world.wait(MINUTE_MS)
     world.measures("C1", SOUND_MV)
     assert PacingResumed(dt=DtId("T1"), by=COOL_DOWN, reason="the cool-down is over") in watched(
@@ -275,7 +317,8 @@ def test_who_resumes_it_by_name_while_the_voltage_is_low_is_believed_for_a_cool_
     assert PacingStopped in {type(body) for body in watched(world)}
 
 
-def test_a_check_meter_that_reads_next_to_nothing_stops_nobody() -> None:
+@pytest.mark.parametrize(("supply_mv", "stops"), [(12_000, False), (45_999, False), (46_000, True)])
+def test_a_check_meter_that_reads_next_to_nothing_stops_nobody(supply_mv: int, stops: bool) -> None:
     world = checked()
-    world.measures("C1", 12_000)
-    assert PacingStopped not in {type(body) for body in watched(world)}
+    world.measures("C1", supply_mv)
+    assert (PacingStopped in {type(body) for body in watched(world)}) is stops
