@@ -129,6 +129,12 @@ def test_who_paid_stands_before_who_did_not_however_often_he_was_tried_in_vain()
     assert serials(world) == ["M2", "M4", "M3", "M1"], "and last of all who was tried in vain"
 
 
+def test_who_has_no_word_of_the_utility_has_a_place_also_after_he_was_tried_in_vain() -> None:
+    world = World(M1, M2, grace=GRACE)
+    fails(world, M1)
+    assert set(serials(world)) == {"M1", "M2"}
+
+
 def test_whose_cut_only_waits_for_its_turn_stands_in_it_as_soon_as_he_pays() -> None:
     world = lit(M1, M2)
     assert world.ordered(cut(1, 2)) == "ACCEPTED"
