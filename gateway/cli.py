@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway import __version__, cli_bus, cli_scan
+from gateway import __version__, cli_bus, cli_scan, cli_trust
 from gateway.config import Config, ConfigError, load_config, load_parts, mistakes
 from gateway.console import by_people
 from gateway.console.asking import CONFIG, JSON, ask_at, records_at, say_answer
@@ -21,7 +21,9 @@ from gateway.console.local import RECORD_NUMBER_MAX, AskStatus, Submit
 from gateway.console.record_words import record_line
 from gateway.console.rules import rules
 from gateway.console.status_words import status_lines
+from gateway.core.parts import Unjoinable, documents_of
 from gateway.core.records import read_record
+from gateway.host.identity import IdentityError
 from gateway.journal.sqlite import JournalError
 
 HANDED_IN = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
@@ -70,7 +72,7 @@ def run(config_path: Path, verbose: bool) -> None:
 
     try:
         asyncio.run(daemon.run(config, parts))
-    except JournalError as error:
+    except (JournalError, IdentityError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -130,8 +132,9 @@ def status(config_path: Path, as_json: bool) -> None:
 def submit(config_path: Path, as_json: bool, files: tuple[str, ...]) -> None:
     """Hand in signed documents.
 
-    Each file holds a site, a list, an order, or receipts one per line; "-" is standard input. What
-    is refused is said by name, and then the exit status is 1.
+    Each file holds documents, one a line: a site, a list, an order, a root with those that follow
+    it, receipts; or the texts of a set of QR codes. "-" is standard input. What is refused is said
+    by name, and then the exit status is 1.
 
     \b
     Examples:
@@ -174,21 +177,27 @@ def log(config_path: Path, as_json: bool, after: int) -> None:
         click.echo(msgspec.json.encode(line) if as_json else record_line(record))
 
 
-for command in (*by_people.COMMANDS, *cli_bus.COMMANDS, cli_scan.scan, evidence, rules):
+for command in (
+    *by_people.COMMANDS,
+    *cli_bus.COMMANDS,
+    *cli_trust.COMMANDS,
+    cli_scan.scan,
+    evidence,
+    rules,
+):
     main.add_command(command)
 
 
 def _documents_in(text: str, file: str) -> list[tuple[str, str]]:
     """The documents of a file, each with its place. Raises `click.ClickException`."""
-    text = text.strip()
-    if not text:
+    try:
+        found = documents_of(text)
+    except Unjoinable as unjoinable:
+        raise click.ClickException(f"{file}: {unjoinable}") from unjoinable
+    if not found:
         raise click.ClickException(f"{file}: it is empty; give a signed document")
-    # What several keys have signed is one array, which may take more than one line.
-    lines = [text] if text.startswith("[") else text.split("\n")
-    stripped = ((at, line.strip()) for at, line in enumerate(lines, start=1))
-    return [
-        (f"{file}: line {at}" if len(lines) > 1 else file, line) for at, line in stripped if line
-    ]
+    several = len(found) > 1
+    return [(f"{file}: {one.place}" if several else file, one.text) for one in found]
 
 
 def _config(path: Path) -> Config:

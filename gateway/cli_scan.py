@@ -31,10 +31,10 @@ from gateway.core.image import Image, with_kept, with_roster
 from gateway.core.model import Value
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, verify
 from gateway.core.soundness import Unsound, check
-from gateway.engine import restore
 from gateway.host.clock import HostClock, boot_id
 from gateway.journal.sqlite import JournalError, SqliteJournal
 from gateway.journal.trouble import Trouble
+from gateway.restoring import restore
 
 UNITS: Final = range(1, 248)
 PARITIES: Final = {"N": "8N1", "E": "8E1", "O": "8O1"}

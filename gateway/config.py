@@ -17,10 +17,13 @@ import msgspec
 from gateway.bus.profile import Profile, ProfileError, load_profiles
 from gateway.bus.room import BusSettings
 from gateway.core.documents import decode
-from gateway.core.model import GatewayId, IdText, Station
-from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Root, load_root, verify
+from gateway.core.model import Digest, GatewayId, IdText, Station
+from gateway.core.rotation import load_root
+from gateway.core.signature import FIELD_DOCUMENTS, Rejected, digest_of, verify
 from gateway.core.soundness import Unsound, check
+from gateway.core.trust import Root
 from gateway.headend.session import BrokerSettings
+from gateway.host.identity import IdentityError, load_identity
 
 BUSES = msgspec.Meta(min_length=1, max_length=8)
 HOST = re.compile(r"[^\s/:]+|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,7}(%\w+)?")
@@ -51,6 +54,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     documents: tuple[Path, ...] = ()
     """Handed in at every start, through the same door as any other; a duplicate changes nothing."""
     local_socket: Path | None = None
+    device_key: Path | None = None
+    """This gateway's own private key; made at `init`, by default inside the state directory."""
+    marks_directory: Path | None = None
+    """Best on another partition than the state directory, inside which it is by default."""
 
     @property
     def socket(self) -> Path:
@@ -61,6 +68,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def journal(self) -> Path:
         """The journal's file."""
         return self.state_directory / "journal.db"
+
+    @property
+    def archive(self) -> Path:
+        """Where the signed documents are, a file each."""
+        return self.state_directory / "archive"
+
+    @property
+    def marks(self) -> Path:
+        """Where the marks are, beside the journal or elsewhere."""
+        return self.marks_directory or self.state_directory / "marks"
+
+    @property
+    def identity(self) -> Path:
+        """The device key's file."""
+        return self.device_key or self.state_directory / "device.pem"
 
 
 class ConfigError(Exception):
@@ -75,6 +97,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the configuration names, loaded: the root of trust, the meter types, the station."""
 
     root: Root
+    root_sha256: Digest
+    """Of the anchor's file: what is printed in the enclosure."""
     profiles: dict[str, Profile]
     station: Station
 
@@ -107,7 +131,8 @@ def load_parts(config: Config) -> Parts:
         flaws.append(f"profiles_directory: {error}")
     anchor = f"trust_root: {config.trust_root}"
     try:
-        root = load_root(config.trust_root.read_bytes().strip())
+        anchor_file = config.trust_root.read_bytes()
+        root = load_root(anchor_file.strip())
     except OSError as error:
         flaws.append(f"{anchor}: {error.strerror}. Copy the utility's root.json there.")
     except Rejected as flaw:
@@ -119,7 +144,7 @@ def load_parts(config: Config) -> Parts:
         buses=tuple(bus.name for bus in config.bus),
         profiles={name: profile.ability for name, profile in profiles.items()},
     )
-    return Parts(root=root, profiles=profiles, station=station)
+    return Parts(root=root, root_sha256=digest_of(anchor_file), profiles=profiles, station=station)
 
 
 def mistakes(config: Config) -> Iterator[str]:
@@ -127,7 +152,15 @@ def mistakes(config: Config) -> Iterator[str]:
 
     Documents are looked at once the root of trust and the profiles are what they should be.
     """
-    yield from _state_mistakes(config.state_directory)
+    yield from _folder_mistakes(config.state_directory, "state_directory")
+    if config.marks_directory is not None:
+        yield from _folder_mistakes(config.marks_directory, "marks_directory")
+    try:
+        load_identity(config.identity, config.gateway)
+    except FileNotFoundError:
+        pass  # `init` makes it, or else the first start
+    except IdentityError as error:
+        yield f"device_key: {error}"
     for at, bus in enumerate(config.bus):
         yield from _port_mistakes(Path(bus.port), f"bus[{at}].port")
     if config.broker is not None and config.broker.password_file is not None:
@@ -145,14 +178,14 @@ def mistakes(config: Config) -> Iterator[str]:
         yield from _document_mistakes(document, f"documents[{at}]", parts)
 
 
-def _state_mistakes(directory: Path) -> Iterator[str]:
+def _folder_mistakes(directory: Path, place: str) -> Iterator[str]:
     # The daemon makes what is missing: the nearest that is there decides.
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir():
-        yield f"state_directory: {there} is not a directory. Name another place."
+        yield f"{place}: {there} is not a directory. Name another place."
     elif not os.access(there, os.W_OK | os.X_OK):
         yield (
-            f"state_directory: this user may not write in {there}. Give it the right, or say "
+            f"{place}: this user may not write in {there}. Give it the right, or say "
             "check as the daemon's user."
         )
 
@@ -194,6 +227,8 @@ def _absolute(config: Config, folder: Path) -> Config:
         profiles_directory=_under(folder, config.profiles_directory),
         documents=tuple(folder / document for document in config.documents),
         local_socket=_under(folder, config.local_socket),
+        device_key=_under(folder, config.device_key),
+        marks_directory=_under(folder, config.marks_directory),
     )
 
 

@@ -21,6 +21,7 @@ from gateway.core.status import status_of
 from gateway.engine import BoundedInbox, Engine
 from gateway.headend.mqtt import HeadEnd
 from gateway.host.clock import HostClock, boot_id
+from gateway.host.identity import identity_at
 from gateway.journal.sqlite import SqliteJournal
 from gateway.ports import Clock, Room
 
@@ -31,28 +32,41 @@ ROOM_RESTART_S = 5.0
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway says of itself when it comes up."""
+    """What the gateway says of itself when it comes up; public keys only."""
 
     gateway: str
+    device_key: str
+    """Base64url of an Ed25519 public key: what its checkpoints are signed with."""
+    root_sha256: str
+    """Of the installation's anchor."""
     version: str
     buses: tuple[str, ...]
     profiles: tuple[str, ...]
     meters: int
     root_seq: int
+    """Of the root in force."""
 
 
 async def run(config: Config, parts: Parts) -> None:
-    """Run the daemon until SIGTERM or SIGINT. Raises what the journal raises at its opening."""
+    """Run the daemon until SIGTERM or SIGINT. Raises `JournalError` and `IdentityError`."""
     clock = HostClock(boot_id(), BUILD_TIME_MS)
     inbox = BoundedInbox()
-    journal = await SqliteJournal.open(config.journal)
+    journal = await open_journal(config)
     try:
+        identity, _ = identity_at(config.identity, config.gateway)
         image = Image(station=parts.station, root=parts.root)
         bus = Buses(config.bus, parts.profiles, inbox, clock)
-        local = LocalSocket(config.socket, image, inbox=inbox, records=journal, clock=clock)
+        local = LocalSocket(
+            config.socket,
+            image,
+            inbox=inbox,
+            records=journal,
+            clock=clock,
+            signed=identity.signed,
+        )
         rooms: dict[str, Room] = {"bus": bus, "local": local}
         if config.broker is not None:
-            rooms["headend"] = _head_end(config, parts, inbox, journal, clock)
+            rooms["headend"] = _head_end(config, parts, inbox, journal, clock, identity.public)
         watchers = [room for room in rooms.values() if room is not bus]
         engine = Engine(
             image, inbox=inbox, journal=journal, bus=bus, watchers=watchers, clock=clock
@@ -63,8 +77,26 @@ async def run(config: Config, parts: Parts) -> None:
         await journal.close()
 
 
+async def open_journal(config: Config) -> SqliteJournal:
+    """The journal with its archive and its marks. Raises `JournalError`.
+
+    Before the device key is made: a key without a journal says that a journal was lost.
+    """
+    return await SqliteJournal.open(
+        config.journal,
+        archive_directory=config.archive,
+        marks_directory=config.marks,
+        commissioned=config.identity.exists(),
+    )
+
+
 def _head_end(
-    config: Config, parts: Parts, inbox: BoundedInbox, journal: SqliteJournal, clock: Clock
+    config: Config,
+    parts: Parts,
+    inbox: BoundedInbox,
+    journal: SqliteJournal,
+    clock: Clock,
+    device_key: str,
 ) -> HeadEnd:
     assert config.broker is not None
 
@@ -72,11 +104,13 @@ def _head_end(
         return msgspec.json.encode(
             Birth(
                 gateway=config.gateway,
+                device_key=device_key,
+                root_sha256=parts.root_sha256,
                 version=__version__,
                 buses=parts.station.buses,
                 profiles=tuple(sorted(parts.profiles)),
                 meters=len(image.roster),
-                root_seq=parts.root.seq,
+                root_seq=image.root.seq,
             )
         )
 

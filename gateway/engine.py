@@ -13,10 +13,10 @@ from typing import assert_never
 import msgspec
 
 from gateway import __version__
-from gateway.core.admission import admit_document, admit_refusal
+from gateway.core.admission import admit_document, admit_read, admit_refusal
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
 from gateway.core.changes import apply
-from gateway.core.documents import Document, decode
+from gateway.core.documents import Document
 from gateway.core.fact import (
     AckClaim,
     Answer,
@@ -29,34 +29,40 @@ from gateway.core.fact import (
     Event,
     HeadEndSeen,
     MeterSeen,
+    Observation,
     ResumeClaim,
     Road,
     SwitchReport,
     TagClaim,
 )
-from gateway.core.image import Image, observe, restored
-from gateway.core.kept import Instant, Kept
-from gateway.core.model import Now
+from gateway.core.image import Image, observe
+from gateway.core.kept import Kept
+from gateway.core.marks import Marks
+from gateway.core.model import Instant, Now
 from gateway.core.plan import plan
+from gateway.core.reading import DocumentRead, read
 from gateway.core.records import (
     Body,
     ListInstalled,
     SiteInstalled,
     Started,
     Stored,
-    read_record,
     record_of,
     store,
 )
 from gateway.core.reports import admit_reading, admit_report
 from gateway.core.requests import admit_cause, admit_resume, admit_tag
-from gateway.core.signature import FIELD_DOCUMENTS, verify
+from gateway.core.signature import Verified
+from gateway.core.trust_records import RootInstalled
 from gateway.core.waiting import instant_of
-from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Loaded, Reply, Room
+from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Reply, Room
+from gateway.restoring import remembered, restore, taken_up
 
 logger = logging.getLogger(__name__)
 
 INBOX_MAX = 4_096
+READ_APART_ABOVE = 64 * 1024
+"""Bytes of a document that is read beside the corridor: a long list takes some 100 ms."""
 EVENTS_A_TICK_MAX = 256
 CHECKPOINT_EVERY = 1_000
 """Records between two checkpoints of the image; what a restart has to apply again at most."""
@@ -66,12 +72,12 @@ class BoundedInbox:
     """Where the rooms hand in events; the engine is its only reader."""
 
     def __init__(self, events_max: int = INBOX_MAX) -> None:
-        self._events: deque[tuple[Event, Reply | None]] = deque()
+        self._events: deque[tuple[Event | DocumentRead, Reply | None]] = deque()
         self._events_max = events_max
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
 
-    def post(self, event: Event, reply: Reply | None = None) -> bool:
+    def post(self, event: Event | DocumentRead, reply: Reply | None = None) -> bool:
         """Hand in one event from the event loop's thread. False: full, try later."""
         if len(self._events) >= self._events_max:
             self._room.clear()
@@ -80,7 +86,7 @@ class BoundedInbox:
         self._wake.set()
         return True
 
-    async def put(self, event: Event, reply: Reply | None = None) -> None:
+    async def put(self, event: Event | DocumentRead, reply: Reply | None = None) -> None:
         """Hand in one event, waiting for room."""
         while not self.post(event, reply):
             await self._room.wait()
@@ -96,7 +102,7 @@ class BoundedInbox:
         await self.put(claim, reply)
         return await answered
 
-    def drain(self, events_max: int) -> list[tuple[Event, Reply | None]]:
+    def drain(self, events_max: int) -> list[tuple[Event | DocumentRead, Reply | None]]:
         """Take up to so many events, oldest first."""
         taken = [self._events.popleft() for _ in range(min(events_max, len(self._events)))]
         self._room.set()
@@ -129,6 +135,7 @@ class _Draft:
         self.stored: list[Stored] = []
         self.documents: list[ArchivedDocument] = []
         self.checkpoint_due = False
+        self.remember = False
         self.acked_through: int | None = None
 
     def record(self, body: Body, document: Document | None = None) -> None:
@@ -139,19 +146,37 @@ class _Draft:
         self.image = msgspec.structs.replace(
             apply(self.image, record, document), number=record.number, chain=stored.chain
         )
-        installs = isinstance(body, SiteInstalled | ListInstalled)
+        if self.image.kept.wall_low_ms < self.now.wall_low_ms:
+            # The time keys were exchanged: what was certain by the old ones is so no more.
+            low_ms = self.image.kept.wall_low_ms
+            self.now = msgspec.structs.replace(self.now, wall_low_ms=low_ms, wall_high_ms=None)
+        installs = isinstance(body, RootInstalled | SiteInstalled | ListInstalled)
         self.checkpoint_due |= installs or record.number % CHECKPOINT_EVERY == 0
 
-    def batch(self) -> Batch | None:
+    def archive(self, verified: Verified, bodies: tuple[Body, ...]) -> None:
+        """Keep a document that the records to come believe."""
+        self.documents.append(
+            ArchivedDocument(
+                digest=verified.digest,
+                type=verified.type,
+                raw=verified.raw,
+                adds=any(isinstance(body, ListInstalled) and body.adds for body in bodies),
+            )
+        )
+
+    def batch(self, before: Image) -> Batch | None:
         """Everything to commit in one transaction; None where nothing is to be written."""
         if not self.stored and self.acked_through is None:
             return None
         kept = msgspec.json.encode(self.image.kept) if self.checkpoint_due else None
+        was, known = before.kept, self.image.kept
+        remember = self.remember or (known.newest, known.tags) != (was.newest, was.tags)
         return Batch(
             records=tuple(self.stored),
             documents=tuple(self.documents),
             checkpoint=kept,
             acked_through=self.acked_through,
+            marks=self.image.marks if remember else None,
         )
 
 
@@ -176,16 +201,26 @@ class Engine:
         self._clock = clock
         self._deadline_ms: int | None = None
         self._stopping = False
+        self._reading: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     async def start(self) -> None:
         """Restore the image from the journal and record that the daemon started."""
         loaded = await self._journal.load()
         self.image = restore(self.image, loaded)
         self._clock.raise_low(self.image.kept.wall_low_ms)
+        self._clock.bound(self.image.kept.bound)
         now = self._clock.now()
         self.image = msgspec.structs.replace(self.image, watching_since_ms=now.mono_ms)
         draft = _Draft(self.image, now)
+        for body in remembered(self.image, loaded):
+            draft.record(body)
+        for archived in loaded.archived:
+            admission = taken_up(archived, draft.image, draft.now)
+            for body in admission.bodies:
+                draft.record(body, admission.document)
         draft.record(Started(version=__version__))
+        draft.remember = _differ(loaded.marks, draft.image.marks)
         await self._settle(draft, [])
 
     async def run(self) -> None:
@@ -193,8 +228,9 @@ class Engine:
         while not self._stopping:
             await self._inbox.wait(self._timeout_s())
             await self.tick()
-        while len(self._inbox) > 0:
+        while len(self._inbox) > 0 or self._reading:
             await self.tick()
+            await asyncio.gather(*self._reading)
 
     def stop(self) -> None:
         """End when the inbox is empty: never inside a tick."""
@@ -203,9 +239,14 @@ class Engine:
 
     async def tick(self) -> None:
         """Drain, admit, observe, plan, commit, act, show."""
+        if self._failure is not None:
+            raise self._failure  # a mistake of ours in what was read apart
         draft = _Draft(self.image, self._clock.now())
         answers: list[tuple[Reply, Answer]] = []
         for event, reply in self._inbox.drain(EVENTS_A_TICK_MAX):
+            if isinstance(event, DocumentClaim) and len(event.raw) > READ_APART_ABOVE:
+                self._read_apart(event, reply)
+                continue
             answer = await self._admit(event, draft)
             if reply is not None:
                 answers.append((reply, answer))
@@ -215,9 +256,10 @@ class Engine:
         planned = plan(draft.image, draft.now)
         for body in planned.bodies:
             draft.record(body)
-        batch = draft.batch()
+        batch = draft.batch(self.image)
         if batch is not None:
             await self._journal.commit(batch)
+            self._tell_the_clock(draft.image.kept)
         in_flight = draft.image.in_flight | {command.number for command in planned.commands}
         self.image = msgspec.structs.replace(draft.image, in_flight=in_flight)
         self._deadline_ms = planned.deadline_ms
@@ -228,12 +270,35 @@ class Engine:
         for reply, answer in answers:
             reply(answer)
 
-    async def _admit(self, event: Event, draft: _Draft) -> Answer:
+    def _read_apart(self, claim: DocumentClaim, reply: Reply | None) -> None:
+        # What is read by a root that is in force no more, `admit_read` reads again.
+        root = self.image.root
+
+        async def reading() -> None:
+            await self._inbox.put(await asyncio.to_thread(read, claim, root), reply)
+
+        task = asyncio.create_task(reading(), name="reading")
+        self._reading.add(task)
+        task.add_done_callback(self._has_read)
+
+    def _has_read(self, task: "asyncio.Task[None]") -> None:
+        self._reading.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._inbox.wake()
+
+    async def _admit(self, event: Event | DocumentRead, draft: _Draft) -> Answer:
         image, now = draft.image, draft.now
-        at = instant_of(now)
         match event:
             case DocumentClaim():
                 return self._admitted(admit_document(event, image, now), draft)
+            case DocumentRead():
+                # A long list: between its steps the rooms have their turn.
+                admission = admit_read(event, image, now)
+                await asyncio.sleep(0)
+                answer = self._admitted(admission, draft)
+                await asyncio.sleep(0)
+                return answer
             case BadMessage():
                 return self._admitted(admit_refusal(event, image, now), draft)
             case TagClaim():
@@ -244,8 +309,14 @@ class Engine:
                 return self._admitted(admit_resume(event, image), draft)
             case AckClaim():
                 return await self._acknowledged(event, draft)
+            case _:
+                return self._observed(event, draft)
+
+    def _observed(self, event: Observation | SwitchReport, draft: _Draft) -> Answer:
+        at = instant_of(draft.now)
+        match event:
             case SwitchReport():
-                body = admit_report(event, image)
+                body = admit_report(event, draft.image)
                 if body is None:
                     return DUPLICATE
                 draft.record(body)
@@ -254,7 +325,7 @@ class Engine:
             case MeterSeen():
                 self._seen(event, draft, at)
             case BusSeen() | BrokerSeen() | HeadEndSeen():
-                draft.image = observe(image, event, at)
+                draft.image = observe(draft.image, event, at)
             case _:
                 assert_never(event)
         return ACCEPTED
@@ -270,9 +341,7 @@ class Engine:
     def _admitted(admission: Admission, draft: _Draft) -> Answer:
         verified = admission.verified
         if verified is not None:
-            draft.documents.append(
-                ArchivedDocument(digest=verified.digest, type=verified.type, raw=verified.raw)
-            )
+            draft.archive(verified, admission.bodies)
         for body in admission.bodies:
             draft.record(body, admission.document)
         if admission.bodies:
@@ -283,6 +352,15 @@ class Engine:
             unwritten = draft.image.unwritten_refusals + 1
             draft.image = msgspec.structs.replace(draft.image, unwritten_refusals=unwritten)
         return admission.answer
+
+    def _tell_the_clock(self, kept: Kept) -> None:
+        was = self.image.kept
+        if kept.wall_low_ms < was.wall_low_ms:
+            self._clock.reset_low(kept.wall_low_ms)
+        elif kept.wall_low_ms > was.wall_low_ms:
+            self._clock.raise_low(kept.wall_low_ms)
+        if kept.bound != was.bound:
+            self._clock.bound(kept.bound)
 
     async def _acknowledged(self, claim: AckClaim, draft: _Draft) -> Answer:
         if claim.through <= draft.image.acked_through:
@@ -302,27 +380,11 @@ class Engine:
         return max(0, self._deadline_ms - self._clock.now().mono_ms) / 1000
 
 
-def restore(blank: Image, loaded: Loaded) -> Image:
-    """The image as the journal kept it: newest checkpoint, then the records after it.
-
-    Raises `msgspec.DecodeError` where the checkpoint or a record is not what was once written.
-    """
-    kept = (
-        Kept() if loaded.checkpoint is None else msgspec.json.decode(loaded.checkpoint, type=Kept)
-    )
-    image = restored(blank, kept)
-    for stored in loaded.records:
-        record = read_record(stored.content)
-        document: Document | None = None
-        if isinstance(record.body, SiteInstalled | ListInstalled):
-            raw = loaded.documents[record.body.digest].raw
-            document = decode(verify(raw, FIELD_DOCUMENTS, image.root))
-        image = apply(image, record, document)
-    return msgspec.structs.replace(
-        restored(blank, image.kept),  # what is volatile starts empty, also after a replay
-        number=loaded.number,
-        chain=loaded.chain,
-        acked_through=loaded.acked_through,
+def _differ(written: Marks | None, known: Marks) -> bool:
+    """Whether the marks' file has to be written anew, but for the time in it."""
+    return written is None or (
+        msgspec.structs.replace(written, wall_low_ms=0)
+        != msgspec.structs.replace(known, wall_low_ms=0)
     )
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from gateway.core.fact import Answer, Claim, Event, SwitchCommand
 from gateway.core.image import Image
+from gateway.core.kept import TimeBound
+from gateway.core.marks import Marks
 from gateway.core.model import Digest, Now, Value
 from gateway.core.records import Stored
 from gateway.core.signature import DocumentType
@@ -26,6 +28,12 @@ class Clock(Protocol):
     def raise_low(self, wall_low_ms: int) -> None:
         """Note that the time is certainly not before this."""
 
+    def reset_low(self, wall_low_ms: int) -> None:
+        """Forget what was noted: a time key was exchanged, and its word with it."""
+
+    def bound(self, bound: TimeBound | None) -> None:
+        """Take what a time document says; None: none counts any more. Another boot's is void."""
+
 
 class Inbox(Protocol):
     """Where the rooms put what they saw or were told. Bounded."""
@@ -41,11 +49,15 @@ class Inbox(Protocol):
 
 
 class ArchivedDocument(Value):
-    """A verified document as it arrived, kept as the proof of what was installed."""
+    """A verified document as it arrived, kept as the proof of what was installed.
+
+    `adds` is true of a list that was stale when it came and takes nobody off.
+    """
 
     digest: Digest
     type: DocumentType
     raw: bytes
+    adds: bool = False
 
 
 class Batch(Value):
@@ -56,6 +68,8 @@ class Batch(Value):
     checkpoint: bytes | None = None
     """The kept part of the image after the last of `records`."""
     acked_through: int | None = None
+    marks: Marks | None = None
+    """What must not be forgotten, where it is not what it was."""
 
 
 class Loaded(Value):
@@ -69,6 +83,14 @@ class Loaded(Value):
     number: int
     chain: bytes
     acked_through: int
+    lost: str = ""
+    """Why an earlier journal was set aside; empty: none was."""
+    marks: Marks | None = None
+    """What the marks' own file knows; None: there is no readable one."""
+    archived: tuple[ArchivedDocument, ...] = ()
+    """Every archived document in the order of arrival, where the journal is empty."""
+    new: bool = True
+    """This gateway has no journal, archive or marks because it never had any."""
 
 
 class Records(Protocol):

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.core.documents import AllowList, Receipt, Site
+from gateway.core.documents import AllowList, Receipt, Site, Time
 from gateway.core.orders import Order
-from gateway.core.signature import Algorithm, DocumentType, Role
+from gateway.core.people import Badge
+from gateway.core.signature import DocumentType
+from gateway.core.trust import Algorithm, Role, Root
 from gateway.utility.keys import KeySet
 from gateway.utility.sign import SigningKey, payload_of, sign_together
 
@@ -27,6 +29,9 @@ KEYS = KeySet(
     list=key("list-1", Role.LIST),
     receipt=key("receipt-1", Role.RECEIPT),
     orders=tuple(key(f"order-{at}", Role.ORDER) for at in (1, 2)),
+    badge=key("badge-1", Role.BADGE),
+    time=key("time-1", Role.TIME),
+    recovery=tuple(key(f"recovery-{at}", Role.RECOVERY) for at in (1, 2)),
 )
 ISSUED_AT_MS = 1_795_392_000_000
 ROOT = KEYS.root(ISSUED_AT_MS)
@@ -52,6 +57,21 @@ def sign_receipt(receipt: Receipt, by: SigningKey = KEYS.receipt) -> bytes:
 def sign_order(order: Order, *by: SigningKey) -> bytes:
     """An order as it travels, signed by both order keys where none is named."""
     return sign_together(by or KEYS.orders, DocumentType.ORDER, payload_of(order))
+
+
+def sign_badge(badge: Badge, by: SigningKey = KEYS.badge) -> bytes:
+    """A badge as it travels."""
+    return by.sign(DocumentType.BADGE, payload_of(badge))
+
+
+def sign_time(time: Time, by: SigningKey = KEYS.time) -> bytes:
+    """A time document as it travels."""
+    return by.sign(DocumentType.TIME, payload_of(time))
+
+
+def sign_root(root: Root, *by: SigningKey) -> bytes:
+    """A root as it travels, signed by two root keys where none is named."""
+    return sign_together(by or KEYS.roots[:2], DocumentType.ROOT, payload_of(root))
 
 
 def envelope(header: Mapping[str, object] | bytes, payload: bytes, by: SigningKey) -> bytes:

@@ -18,14 +18,10 @@ from gateway.bench.meters import MeterEntry, MeterType, Position
 from gateway.core.documents import AllowList, ListEntry, Receipt, Site
 from gateway.core.model import Digest, Meter, Value
 from gateway.core.orders import CutEntry, Disconnect, Order
-from gateway.core.signature import (
-    FIELD_DOCUMENTS,
-    Algorithm,
-    DocumentType,
-    load_root,
-    verify,
-)
+from gateway.core.rotation import load_root
+from gateway.core.signature import FIELD_DOCUMENTS, DocumentType, verify
 from gateway.core.terms import Disconnection, Pacing
+from gateway.core.trust import Algorithm
 from gateway.utility.keys import KeySet
 from gateway.utility.sign import SigningKey, payload_of, sign_together
 

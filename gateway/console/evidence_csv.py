@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from gateway.console.words import date_and_time
-from gateway.core.kept import Instant
+from gateway.core.model import Instant
 from gateway.core.promise import Journey
 from gateway.core.terms import Limits
 

@@ -9,12 +9,14 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, assert_never
 
 import msgspec
 
+from gateway.core.documents import Checkpoint
 from gateway.core.fact import (
     Answer,
     BadMessage,
@@ -86,7 +88,11 @@ class AskResume(msgspec.Struct, frozen=True, tag_field="ask", tag="resume"):
     claim: ResumeClaim
 
 
-Ask = AskStatus | AskRecords | Submit | AskTag | AskCause | AskResume
+class AskCheckpoint(msgspec.Struct, frozen=True, tag_field="ask", tag="checkpoint"):
+    """The gateway's signed word for its journal up to the last record."""
+
+
+Ask = AskCheckpoint | AskStatus | AskRecords | Submit | AskTag | AskCause | AskResume
 
 
 class RecordLine(msgspec.Struct, frozen=True):
@@ -99,10 +105,12 @@ class RecordLine(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """One of: the status, records, the answer to a claim, or what was wrong with the request."""
 
-    kind: Literal["status", "records", "answer", "error"]
+    kind: Literal["status", "records", "answer", "checkpoint", "error"]
     status: Status | None = None
     records: tuple[RecordLine, ...] | None = None
     answer: Answer | None = None
+    checkpoint: str = ""
+    """Compact `fg-record+jws`."""
     error: str = ""
 
 
@@ -110,13 +118,21 @@ class LocalSocket:
     """Serves the socket until cancelled."""
 
     def __init__(
-        self, path: Path, image: Image, *, inbox: Inbox, records: Records, clock: Clock
+        self,
+        path: Path,
+        image: Image,
+        *,
+        inbox: Inbox,
+        records: Records,
+        clock: Clock,
+        signed: Callable[[Checkpoint], str],
     ) -> None:
         self._path = path
         self._image = image
         self._inbox = inbox
         self._records = records
         self._clock = clock
+        self._signed = signed
         self._callers: set[asyncio.Task[None]] = set()
 
     def show(self, image: Image) -> None:
@@ -192,6 +208,8 @@ class LocalSocket:
         match ask:
             case AskStatus():
                 return Reply(kind="status", status=status_of(self._image, self._clock.now()))
+            case AskCheckpoint():
+                return Reply(kind="checkpoint", checkpoint=self._checkpoint())
             case AskRecords():
                 stored = await self._records.records_after(ask.after, RECORDS_BYTES_MAX)
                 lines = tuple(
@@ -208,6 +226,18 @@ class LocalSocket:
                 return Reply(kind="answer", answer=await self._inbox.ask(ask.claim))
             case _:
                 assert_never(ask)
+
+    def _checkpoint(self) -> str:
+        image, now = self._image, self._clock.now()
+        return self._signed(
+            Checkpoint(
+                gateway=image.station.gateway,
+                number=image.number,
+                chain=image.chain.hex(),
+                wall_ms=now.wall_ms,
+                trusted=now.trusted,
+            )
+        )
 
     @staticmethod
     async def _drop_rest(reader: asyncio.StreamReader) -> None:

@@ -31,6 +31,7 @@ from gateway.core.records import (
     ListInstalled,
     OrderAccepted,
     OrderRefused,
+    OrderRestored,
     PacingResumed,
     PacingStopped,
     ReceiptAccepted,
@@ -44,11 +45,29 @@ from gateway.core.records import (
     TaskEnded,
     TaskIntended,
 )
+from gateway.core.trust_records import (
+    JournalLost,
+    KeyRevoked,
+    MarksAhead,
+    RootInstalled,
+    TimeNoted,
+    TimeSet,
+)
 
 NAMED_MAX = 5
 """Homes of one order that are named in a line; of more only their number is said."""
 MOVES = {Move.CLOSE: "close", Move.OPEN: "opening", Move.RELEASE: "release"}
-_Papers = SiteInstalled | ListInstalled | ReceiptAccepted | OrderAccepted | OrderRefused | Refused
+_Trust = RootInstalled | KeyRevoked | TimeSet | TimeNoted | JournalLost | MarksAhead
+_Papers = (
+    _Trust
+    | SiteInstalled
+    | ListInstalled
+    | ReceiptAccepted
+    | OrderAccepted
+    | OrderRestored
+    | OrderRefused
+    | Refused
+)
 _Commands = GraceGranted | CloseIntended | CloseEnded | TaskIntended | TaskEnded
 
 
@@ -92,6 +111,8 @@ def _said(record: Record) -> str:
 
 def _of_paper(body: _Papers) -> str:
     match body:
+        case OrderRestored():
+            return f"order {body.id} was here: {act_in_words(body.act)}; not done again"
         case SiteInstalled():
             return f"site document {body.seq} in force: {body.meters} meters ({body.road})"
         case ListInstalled():
@@ -106,6 +127,27 @@ def _of_paper(body: _Papers) -> str:
             return f"{said} ({_signed(body)})"
         case Refused():
             return f"refused {body.name}: {body.detail} ({body.road})"
+        case _:
+            return _of_trust(body)
+
+
+def _of_trust(body: _Trust) -> str:
+    match body:
+        case RootInstalled():
+            return f"root of trust {body.seq} in force, signed by {', '.join(body.signers)}"
+        case KeyRevoked():
+            accounts = f"{len(body.accounts) + body.more} accounts"
+            listed = " and the list in force" if body.list is not None else ""
+            return f"key {body.kid} revoked; {accounts}{listed} had its word: look into them"
+        case TimeSet():
+            return f"time set by key {body.signer} ({body.road})"
+        case TimeNoted():
+            return "a quiet day has gone by"
+        case JournalLost():
+            known = "nothing is known of before" if body.amnesia else "rebuilt from the archive"
+            return f"the journal was lost ({body.trouble or 'it is not there'}): {known}"
+        case MarksAhead():
+            return "newer documents than the journal's were here: send them again"
         case _:
             assert_never(body)
 

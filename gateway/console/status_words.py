@@ -12,22 +12,30 @@ from gateway.console.words import (
     CAUSES,
     MEANING,
     clock_time,
+    date_and_time,
     duration,
     ended_in_words,
 )
 from gateway.core.fact import Outcome
-from gateway.core.model import Brake, Cause
-from gateway.core.status import GraceStatus, MeterStatus, Status, StopStatus
+from gateway.core.model import Brake, Cause, TimeSource
+from gateway.core.status import GraceStatus, MeterStatus, RootStatus, Status, StopStatus
 
 INDENT = " " * 10
 """Under what is said of a meter."""
+CLOCKS: dict[TimeSource, str] = {
+    TimeSource.NONE: "no time source has answered",
+    TimeSource.NETWORK: "the time daemon is synchronised",
+    TimeSource.RTC: "the battery clock never stopped",
+    TimeSource.DOCUMENT: "a time document of this boot says so",
+}
+"""Who answers for the calendar time."""
 
 
 def status_lines(status: Status) -> Iterator[str]:
     """The summary, readable."""
-    clock = "trusted" if status.clock_trusted else "not trusted: no time source has answered"
-    yield f"gateway   {status.gateway}; {clock_time(status.wall_ms)}, clock {clock}"
+    yield f"gateway   {status.gateway}; {clock_time(status.wall_ms)}, clock {_clock(status)}"
     yield f"head end  {_head_end(status)}"
+    yield f"root      {_root(status.root)}"
     yield f"site      {'none yet' if status.site_seq is None else status.site_seq}"
     yield f"list      {_list(status)}"
     for bus in status.buses:
@@ -118,6 +126,14 @@ def _grace(grace: GraceStatus) -> str:
     return f"account {grace.account} has supply without proof of payment, {rest}"
 
 
+def _clock(status: Status) -> str:
+    if status.clock_high_ms is None:
+        after = date_and_time(status.clock_low_ms)
+        return f"not trusted: {CLOCKS[status.clock_source]}; certainly after {after}"
+    width = duration(status.clock_high_ms - status.clock_low_ms)
+    return f"trusted within {width}, {status.clock_source}: {CLOCKS[status.clock_source]}"
+
+
 def _head_end(status: Status) -> str:
     broker = status.broker
     if broker is None:
@@ -131,6 +147,12 @@ def _head_end(status: Status) -> str:
         return f"{link}; the head end has not been heard"
     state = "online" if known.online else "DOWN"
     return f"{link}; head end {state} for {duration(known.since_ms)}"
+
+
+def _root(root: RootStatus) -> str:
+    steps = f", {root.steps} steps from the anchor" if root.steps else ""
+    revoked = f", {root.revoked} keys revoked" if root.revoked else ""
+    return f"seq {root.seq}{steps}{revoked}"
 
 
 def _list(status: Status) -> str:

@@ -5,20 +5,33 @@ of orders `ordering` has them. Must never act: what is admitted here takes effec
 on disk.
 """
 
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
-from gateway.core.documents import ENTRIES_MAX, AllowList, Document, Receipt, Site, decode
+from gateway.core.documents import (
+    ENTRIES_MAX,
+    AllowList,
+    FieldDocument,
+    ListEntry,
+    Receipt,
+    Site,
+    Time,
+)
 from gateway.core.fact import Answer, BadMessage, DocumentClaim, Road
+from gateway.core.handover import claims_a_root, judge_root
 from gateway.core.image import MINUTE_MS, Image
-from gateway.core.model import Account, Now, Serial
+from gateway.core.model import Now
 from gateway.core.ordering import judge_order
 from gateway.core.orders import Order
-from gateway.core.records import ListInstalled, ReceiptAccepted, Refused, SiteInstalled
-from gateway.core.sequence import in_the_future, is_duplicate
-from gateway.core.signature import FIELD_DOCUMENTS, Rejected, Verified, digest_of, verify
+from gateway.core.papers import body_of_list, body_of_receipt, body_of_site, issued_at_ms, unrevoked
+from gateway.core.reading import DocumentRead, Refusal, read
+from gateway.core.records import Refused
+from gateway.core.sequence import echo_age_ms, in_the_future, is_duplicate
+from gateway.core.signature import Rejected, Verified, digest_of
 from gateway.core.soundness import Unsound, check
-from gateway.core.standing import Newness, Standing, Word, compare, word_in_force
+from gateway.core.standing import ListInForce, Newness, Standing, Word, compare, word_in_force
+from gateway.core.timing import judge_time
 
 REFUSALS_A_MINUTE_MAX = 20
 """Refusals beyond this are counted, not written down: a flood must not fill the disk."""
@@ -30,10 +43,31 @@ def admit_document(claim: DocumentClaim, image: Image, now: Now) -> Admission:
     Signature, then schema, then audience, then sequence, then time (J5). The same document again
     is acknowledged and changes nothing.
     """
+    if claims_a_root(claim.raw):
+        return _or_refused(lambda: judge_root(claim, image), claim, image, now)
+    return admit_read(read(claim, image.root), image, now)
+
+
+def admit_read(given: DocumentRead, image: Image, now: Now) -> Admission:
+    """The same of a document that was read apart; by another root by now, it is read again."""
+    if given.root != image.root:
+        given = read(given.claim, image.root)
+    claim = given.claim
+    match given.said:
+        case Refusal(name=name, detail=detail):
+            message = BadMessage(name=name, detail=detail, raw=claim.raw, road=claim.road)
+            return admit_refusal(message, image, now)
+        case (document, verified):
+            return _or_refused(
+                lambda: _judge(document, verified, claim, image, now), claim, image, now
+            )
+
+
+def _or_refused(
+    judge: Callable[[], Admission], claim: DocumentClaim, image: Image, now: Now
+) -> Admission:
     try:
-        verified = verify(claim.raw, FIELD_DOCUMENTS, image.root)
-        document = decode(verified)
-        return _judge(document, verified, claim, image, now)
+        return judge()
     except Rejected as flaw:
         name, detail = str(flaw.flaw), flaw.detail
     except Unsound as flaw:
@@ -60,8 +94,9 @@ def admit_refusal(message: BadMessage, image: Image, now: Now) -> Admission:
 
 
 def _judge(
-    document: Document, verified: Verified, claim: DocumentClaim, image: Image, now: Now
+    document: FieldDocument, verified: Verified, claim: DocumentClaim, image: Image, now: Now
 ) -> Admission:
+    verified = unrevoked(issued_at_ms(document), verified, image.root)
     check(document, image.station)
     match document:
         case Site():
@@ -72,22 +107,17 @@ def _judge(
             return _judge_receipt(document, verified, claim.road, image, now)
         case Order():
             return judge_order(document, verified, claim, image, now)
+        case Time():
+            return judge_time(document, verified, claim.road, now)
         case _:
             assert_never(document)
 
 
 def _judge_site(site: Site, verified: Verified, road: Road, image: Image) -> Admission:
     kept = image.kept
-    seq_known = 0 if kept.site is None else kept.site.seq
-    if is_duplicate(site.seq, verified.digest, seq_known, kept.site_digest):
+    if is_duplicate(kept.newest.site, site.seq, verified.digest, kept.site_digest):
         return Admission(answer=DUPLICATE)
-    body = SiteInstalled(
-        seq=site.seq,
-        digest=verified.digest,
-        signer=verified.signers[0],
-        road=road,
-        meters=len(site.meters),
-    )
+    body = body_of_site(site, verified, road)
     return Admission(answer=ACCEPTED, bodies=(body,), document=site, verified=verified)
 
 
@@ -95,32 +125,43 @@ def _judge_list(
     allow_list: AllowList, verified: Verified, road: Road, image: Image, now: Now
 ) -> Admission:
     in_force = image.kept.list_in_force
-    seq_known, digest_known = (0, None) if in_force is None else (in_force.seq, in_force.digest)
-    if is_duplicate(allow_list.seq, verified.digest, seq_known, digest_known):
+    digest_known = None if in_force is None else in_force.digest
+    fresh = echo_age_ms(allow_list.nonce, now) is not None
+    if is_duplicate(image.kept.newest.list, allow_list.seq, verified.digest, digest_known):
         return Admission(answer=DUPLICATE)
     if in_force is not None and allow_list.as_of < in_force.as_of:
         raise Unsound("AS_OF_FELL", f"as_of {allow_list.as_of} is before {in_force.as_of}")
-    if in_force is not None and allow_list.stale_after < now.wall_low_ms:
+    adds = allow_list.stale_after < now.wall_low_ms
+    if in_force is not None and adds:
         # A stale list adds to the one in force: what is in force stays as bounded as a list is.
         together = in_force.entries.keys() | {entry.account for entry in allow_list.accounts}
         if len(together) > ENTRIES_MAX:
             raise Unsound("TOO_MANY_ENTRIES", f"{len(together)} accounts with those in force")
     if in_the_future(allow_list.as_of, now):
         raise Unsound("AS_OF_IN_FUTURE", f"as_of {allow_list.as_of} is yet to come")
-    for at, entry in enumerate(allow_list.accounts):
+    for at, entry in _in_question(allow_list.accounts, in_force, image.kept.words):
         word = Word(standing=Standing.PAID, n=entry.n, meter=entry.meter, digest=verified.digest)
         stands = word_in_force(entry.account, in_force, image.kept.words)
         if compare(word, stands, image.meters_of(entry.account)) is Newness.EQUIVOCATION:
             raise Unsound("EQUIVOCATION", f"accounts[{at}]: n {entry.n} already says otherwise")
-    body = ListInstalled(
-        seq=allow_list.seq,
-        digest=verified.digest,
-        signer=verified.signers[0],
-        road=road,
-        as_of=allow_list.as_of,
-        entries=len(allow_list.accounts),
-    )
+    body = body_of_list(allow_list, verified, road, adds=adds, fresh=fresh)
     return Admission(answer=ACCEPTED, bodies=(body,), document=allow_list, verified=verified)
+
+
+def _in_question(
+    entries: tuple[ListEntry, ...], in_force: ListInForce | None, words: Mapping[str, Word]
+) -> list[tuple[int, ListEntry]]:
+    """The entries of a list that anything known might contradict; of a long list, few."""
+    known = {} if in_force is None else in_force.entries
+    return [
+        (at, entry)
+        for at, entry in enumerate(entries)
+        if entry.account in words
+        or (
+            ((other := known.get(entry.account)) is not None and other.n == entry.n)
+            and other != entry
+        )
+    ]
 
 
 def _judge_receipt(
@@ -155,14 +196,5 @@ def _judge_receipt(
         raise Unsound("N_IN_FUTURE", f"n {receipt.n} is yet to come")
     if receipt.exp < now.wall_low_ms:
         raise Unsound("EXPIRED", f"it had to be handed in by {receipt.exp}")
-    body = ReceiptAccepted(
-        account=Account(receipt.account),
-        meter=Serial(receipt.meter),
-        n=receipt.n,
-        paid_at=receipt.paid_at,
-        digest=verified.digest,
-        signer=verified.signers[0],
-        road=road,
-        ref=receipt.ref,
-    )
+    body = body_of_receipt(receipt, verified, road)
     return Admission(answer=ACCEPTED, bodies=(body,), document=receipt, verified=verified)

@@ -20,6 +20,7 @@ class Admission(Value):
     bodies: tuple[Body, ...] = ()
     document: Document | None = None
     verified: Verified | None = None
+    """What is to be archived, beside the records."""
     unwritten: bool = False
     """It was refused, and too many refusals of late have a record already."""
 

@@ -9,34 +9,14 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.core.documents import AllowList, Document, Site
-from gateway.core.fact import Move
+from gateway.core.documents import Document
 from gateway.core.grace import standing_graces
-from gateway.core.image import MINUTE_MS, Image, with_kept, with_roster
-from gateway.core.kept import (
-    DAY_MS,
-    Ask,
-    GraceGiven,
-    HeadEndKnown,
-    Instant,
-    Opened,
-    Proof,
-    Stop,
-    Tag,
-    Task,
-)
-from gateway.core.model import Account, Serial
-from gateway.core.orders import (
-    Cancel,
-    Disconnect,
-    EndIsolation,
-    Hold,
-    Isolate,
-    Reconnect,
-    ReleaseForce,
-    ReleaseHold,
-    Resume,
-)
+from gateway.core.image import MINUTE_MS, Image, with_kept
+from gateway.core.installed import marks_known, paper_installed
+from gateway.core.kept import DAY_MS, GraceGiven, HeadEndKnown, Opened, Stop
+from gateway.core.marks import Tag
+from gateway.core.model import Instant
+from gateway.core.ordered import order_accepted, order_restored, used_up
 from gateway.core.records import (
     CauseRecorded,
     CloseEnded,
@@ -47,6 +27,7 @@ from gateway.core.records import (
     ListInstalled,
     OrderAccepted,
     OrderRefused,
+    OrderRestored,
     PacingResumed,
     PacingStopped,
     ReceiptAccepted,
@@ -60,8 +41,6 @@ from gateway.core.records import (
     TaskEnded,
     TaskIntended,
 )
-from gateway.core.roster import asks_after, former_after, tags_after
-from gateway.core.standing import ListInForce, Standing, Word, in_force_from
 from gateway.core.switched import (
     close_ended,
     close_intended,
@@ -69,6 +48,14 @@ from gateway.core.switched import (
     supply_changed,
     task_ended,
     task_intended,
+)
+from gateway.core.trust_records import (
+    JournalLost,
+    KeyRevoked,
+    MarksAhead,
+    RootInstalled,
+    TimeNoted,
+    TimeSet,
 )
 from gateway.core.waiting import at_least_ms, at_ms, instant_of
 from gateway.core.watch import COOL_DOWN
@@ -81,23 +68,20 @@ def apply(image: Image, record: Record, document: Document | None) -> Image:
     """The image after one record. `document` is the document that an installation is about."""
     body = record.body
     at = instant_of(record)
-    image = with_kept(image, wall_low_ms=max(image.kept.wall_low_ms, record.wall_low_ms))
+    image = _at_least(image, record)
     match body:
-        case Started():
+        case Started() | KeyRevoked() | TimeNoted():
             return image
-        case SiteInstalled():
-            assert isinstance(document, Site)
-            return _site_installed(image, body, document, at)
-        case ListInstalled():
-            assert isinstance(document, AllowList)
-            return _list_installed(image, body, document, at, record.wall_low_ms)
-        case ReceiptAccepted():
-            return _receipt_accepted(image, body, at)
+        case RootInstalled() | SiteInstalled() | ListInstalled() | ReceiptAccepted() | TimeSet():
+            return paper_installed(image, body, document, at)
+        case JournalLost() | MarksAhead():
+            return marks_known(image, body, at)
         case OrderAccepted():
-            return _order_accepted(image, body, at)
+            return order_accepted(image, body, at)
+        case OrderRestored():
+            return order_restored(image, body, at)
         case OrderRefused():
-            tallied = _tallied(image, body.name)
-            return with_kept(tallied, order_seq=body.seq, order_digest=body.digest)
+            return used_up(_tallied(image, body.name), body.seq, body.digest, body.name)
         case Refused():
             return _refused(image, body, at)
         case TagPlaced() | TagRemoved():
@@ -161,175 +145,13 @@ def _of_switches(
             assert_never(body)
 
 
-def _site_installed(image: Image, body: SiteInstalled, site: Site, at: Instant) -> Image:
-    # Facts about meters that left the roster go with them; a command that has not ended stays until
-    # its outcome is known.
-    serials = {meter.serial for meter in site.meters}
-    dts = {meter.dt for meter in site.meters}
-    kept = image.kept
-    after = with_kept(
-        image,
-        site=site,
-        site_digest=body.digest,
-        former=former_after(kept, site),
-        asks=asks_after(kept, site),
-        tags=tags_after(kept, site),
-        supply={s: value for s, value in kept.supply.items() if s in serials},
-        causes={s: value for s, value in kept.causes.items() if s in serials},
-        setbacks={s: value for s, value in kept.setbacks.items() if s in serials},
-        ended={s: value for s, value in kept.ended.items() if s in serials},
-        trials={dt: value for dt, value in kept.trials.items() if dt in dts},
-        stops={dt: value for dt, value in kept.stops.items() if dt in dts},
-        resumed={dt: value for dt, value in kept.resumed.items() if dt in dts},
-        insisted={dt: value for dt, value in kept.insisted.items() if dt in dts},
-    )
-    # An account that is new on the roster may have been on the list all along.
-    return _with_proofs(with_roster(after), kept.list_received or at)
-
-
-def _list_installed(
-    image: Image, body: ListInstalled, given: AllowList, at: Instant, wall_low_ms: int
-) -> Image:
-    in_force = in_force_from(
-        given, body.digest, body.signer, before=image.kept.list_in_force, wall_low_ms=wall_low_ms
-    )
-    after = with_kept(image, list_in_force=in_force, list_received=at)
-    # A single word that the list has overtaken can never stand again: lists only move forward.
-    words = {
-        account: word
-        for account, word in image.kept.words.items()
-        if after.word(account) is word or _still_cut(word, account, in_force)
-    }
-    return _with_proofs(with_kept(after, words=words), at)
-
-
-def _still_cut(word: Word, account: str, in_force: ListInForce) -> bool:
-    return word.standing is not Standing.PAID and account not in in_force.entries
-
-
-def _with_proofs(image: Image, received: Instant) -> Image:
-    proofs, asks = {**image.kept.proofs}, {**image.kept.asks}
-    for account in dict.fromkeys((*image.by_account, *proofs)):
-        word = image.word(account)
-        known = proofs.get(account)
-        if word is None or word.standing is not Standing.PAID:
-            proofs.pop(account, None)
-            asks.pop(account, None)
-        elif known is None or known.n != word.n:
-            # Who has asked and still waits has waited since then, however often he is listed.
-            waits = known is not None and account in asks and asks[account].fulfilled is None
-            since = known.received if known is not None and waits else received
-            proofs[account] = Proof(n=word.n, received=since)
-    return _with_graces_settled(with_kept(image, proofs=proofs, asks=asks))
-
-
-def _with_graces_settled(image: Image) -> Image:
-    """Who has paid owes his grace no more; a later cut of his is another matter."""
-    graces = tuple(
-        msgspec.structs.replace(one, settled=True) if one.account in image.kept.proofs else one
-        for one in image.kept.graces
-    )
-    return with_kept(image, graces=graces)
-
-
-def _receipt_accepted(image: Image, body: ReceiptAccepted, at: Instant) -> Image:
-    word = Word(
-        standing=Standing.PAID,
-        n=body.n,
-        meter=body.meter,
-        digest=body.digest,
-        paid_at=body.paid_at,
-        ref=body.ref,
-    )
-    kept = image.kept
-    proof = kept.proofs.get(body.account)
-    if proof is None or proof.n != body.n:
-        proof = Proof(n=body.n, received=at)
-    after = with_kept(
-        image,
-        words={**kept.words, body.account: word},
-        proofs={**kept.proofs, body.account: proof},
-    )
-    return _with_graces_settled(_asked(after, body.account, body.n, at))
-
-
-def _asked(image: Image, account: str, n: int, at: Instant) -> Image:
-    meter = image.by_account[account].serial
-    ask = Ask(n=n, meter=meter, accepted=at)
-    return with_kept(image, asks={**image.kept.asks, account: ask})
-
-
-def _order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
-    image = with_kept(image, order_seq=body.seq, order_digest=body.digest)
-    act = body.act
-    match act:
-        case Disconnect():
-            return _disconnect(image, body, act, at)
-        case ReleaseForce():
-            return with_kept(image, tasks={**image.kept.tasks, **tasks_of(body, image, at)})
-        case Reconnect():
-            before = image.kept.asks.get(act.account)
-            n = 0 if before is None else before.n
-            return _asked(image, act.account, n, at)
-        case Cancel():
-            tasks = {
-                serial: msgspec.structs.replace(task, cancelled=True)
-                if task.order == act.order
-                else task
-                for serial, task in image.kept.tasks.items()
-            }
-            return with_kept(image, tasks=tasks)
-        case Hold() | ReleaseHold() | Isolate() | EndIsolation() | Resume():
-            return image  # the records beside this one do it
-        case _:
-            assert_never(act)
-
-
-def _disconnect(image: Image, body: OrderAccepted, act: Disconnect, at: Instant) -> Image:
-    kept = image.kept
-    words = {
-        entry.account: Word(
-            standing=Standing.CUT, n=entry.n, meter=entry.meter, digest=body.digest, ref=body.id
-        )
-        for entry in act.accounts
-    }
-    cut = {entry.account for entry in act.accounts}
+def _at_least(image: Image, record: Record) -> Image:
+    kept, low_ms = image.kept, record.wall_low_ms
+    firm = record.trusted or kept.firm_low_ms == 0  # at the very first, the day of the build
     return with_kept(
         image,
-        words={**kept.words, **words},
-        tasks={**kept.tasks, **tasks_of(body, image, at)},
-        proofs={account: proof for account, proof in kept.proofs.items() if account not in cut},
-        asks={account: ask for account, ask in kept.asks.items() if account not in cut},
-    )
-
-
-def tasks_of(body: OrderAccepted, image: Image, at: Instant) -> dict[str, Task]:
-    """What an order that moves switches asks of which meter; the wire says which need it."""
-    act = body.act
-    if isinstance(act, ReleaseForce):
-        accounts = {s: image.roster[s].account if s in image.roster else "" for s in act.meters}
-        return {s: _task(body, at, Move.RELEASE, accounts[s], s) for s in act.meters}
-    assert isinstance(act, Disconnect)
-    return {
-        entry.meter: _task(body, at, Move.OPEN, entry.account, entry.meter, n=entry.n)
-        for entry in act.accounts
-    }
-
-
-def _task(
-    body: OrderAccepted, at: Instant, move: Move, account: str, meter: str, n: int = 0
-) -> Task:
-    return Task(
-        move=move,
-        order=body.id,
-        account=Account(account),
-        meter=Serial(meter),
-        iat=body.iat,
-        exp=body.exp,
-        signers=len(body.signers),
-        accepted=at,
-        boot=body.boot,
-        n=n,
+        wall_low_ms=max(kept.wall_low_ms, low_ms),
+        firm_low_ms=max(kept.firm_low_ms, low_ms) if firm else kept.firm_low_ms,
     )
 
 

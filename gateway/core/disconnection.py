@@ -15,6 +15,7 @@ from gateway.core.calendar import LocalTime, local_time
 from gateway.core.fact import Move
 from gateway.core.image import MINUTE_MS, Image
 from gateway.core.kept import DAY_MS, HOUR_MS, Task
+from gateway.core.marks import Memory
 from gateway.core.model import Meter, Now, Reading, SupplyState, Value
 from gateway.core.orders import DANGEROUS_KEYS
 from gateway.core.reconnection import identity_unproven, state_unreadable, wrong_meter
@@ -38,6 +39,7 @@ class OpenVerdict(StrEnum):
     EXPIRED = "EXPIRED"
     NOT_YET_VALID = "NOT_YET_VALID"
     CLOCK_UNKNOWN = "CLOCK_UNKNOWN"
+    MEMORY_LOST = "MEMORY_LOST"
     LIST_STALE = "LIST_STALE"
     NEWER_PAID = "NEWER_PAID"
     NOT_FORCED = "NOT_FORCED"
@@ -145,9 +147,16 @@ def _clock_unknown(task: Task, _: Image, now: Now) -> bool:
     return clock_unknown(task.boot, now)
 
 
+def _memory_lost(_: Task, image: Image, __: Now) -> bool:
+    """Newer documents than those in force were here, or nothing is known of what was."""
+    return image.memory is not Memory.WHOLE
+
+
 def _list_stale(task: Task, image: Image, now: Now) -> bool:
     """The allow-list is past its `stale_after`, or there is none: who has paid is not known."""
-    return image.stale(max(now.wall_low_ms, task.iat))
+    # What acts against a consumer asks how late it may be, not how late it certainly is.
+    latest_ms = now.wall_low_ms if now.wall_high_ms is None else now.wall_high_ms
+    return image.stale(max(latest_ms, task.iat))
 
 
 def _newer_paid(task: Task, image: Image, _: Now) -> bool:
@@ -267,6 +276,7 @@ _OF_EVERY_ORDER: tuple[tuple[OpenVerdict, OpenGuard], ...] = (
     (OpenVerdict.EXPIRED, _expired),
     (OpenVerdict.NOT_YET_VALID, _not_yet_valid),
     (OpenVerdict.CLOCK_UNKNOWN, _clock_unknown),
+    (OpenVerdict.MEMORY_LOST, _memory_lost),
     (OpenVerdict.LIST_STALE, _list_stale),
 )
 _OF_THE_METER: tuple[tuple[OpenVerdict, OpenGuard], ...] = (

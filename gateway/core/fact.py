@@ -19,6 +19,8 @@ class Road(StrEnum):
     MQTT = "MQTT"
     LOCAL = "LOCAL"
     """Through the local socket: a person at this machine."""
+    ARCHIVE = "ARCHIVE"
+    """Of a journal that was lost: it had been admitted before."""
     INSTALLED = "INSTALLED"
     """Named in the configuration and handed in at start."""
 

@@ -18,11 +18,12 @@ from gateway.core.fact import (
     Outcome,
     TagKind,
 )
-from gateway.core.kept import Instant, Kept, Tag
-from gateway.core.model import Meter, Reading, Station, SupplyState, Value
-from gateway.core.signature import Root
+from gateway.core.kept import Kept
+from gateway.core.marks import Marks, Memory, Tag
+from gateway.core.model import Instant, Meter, Reading, Station, SupplyState, Value
 from gateway.core.standing import Word, word_in_force
 from gateway.core.terms import CheckMeter, Disconnection, Limits, Pacing
+from gateway.core.trust import Root
 from gateway.core.waiting import paid_and_dark_since
 
 MINUTE_MS = 60_000
@@ -37,6 +38,7 @@ class Image(Value):
 
     station: Station
     root: Root
+    """In force: the installation's anchor, or the newest that followed it."""
     kept: Kept = Kept()
     number: int = 0
     """Of the last record."""
@@ -92,6 +94,27 @@ class Image(Value):
         """Whether a word is about the account's meter, or about one that it had before."""
         return word.meter in self.meters_of(meter.account)
 
+    @property
+    def marks(self) -> Marks:
+        """What must not be forgotten, for a file of its own."""
+        kept = self.kept
+        return msgspec.structs.replace(kept.newest, tags=kept.tags, wall_low_ms=kept.wall_low_ms)
+
+    @property
+    def memory(self) -> Memory:
+        """Whether what is in force is the newest that was."""
+        kept, marks = self.kept, self.kept.newest
+        if kept.amnesia is not None:
+            return Memory.AMNESIA
+        in_force = (
+            self.root.seq,
+            0 if kept.site is None else kept.site.seq,
+            0 if kept.list_in_force is None else kept.list_in_force.seq,
+        )
+        known = (marks.root.seq, marks.site.seq, marks.list.seq)
+        behind = any(seq < mark for seq, mark in zip(in_force, known, strict=True))
+        return Memory.BEHIND if behind else Memory.WHOLE
+
     def tags(self, kind: TagKind, target: str = "") -> tuple[Tag, ...]:
         """The tags of a kind on a target."""
         return tuple(tag for tag in self.kept.tags if (tag.kind, tag.target) == (kind, target))
@@ -115,8 +138,9 @@ class Image(Value):
 
 
 def restored(image: Image, kept: Kept) -> Image:
-    """The image with what the journal kept."""
-    return with_roster(msgspec.structs.replace(image, kept=kept))
+    """The image with what the journal kept; of the anchor and the root it kept the newer counts."""
+    root = image.root if kept.root is None or kept.root.seq <= image.root.seq else kept.root
+    return with_roster(msgspec.structs.replace(image, root=root, kept=kept))
 
 
 def with_kept(image: Image, **changes: Any) -> Image:

@@ -12,8 +12,7 @@ import msgspec
 
 from gateway.core.fact import Outcome, TagKind
 from gateway.core.image import DONE
-from gateway.core.kept import Instant
-from gateway.core.model import Account, Digest, DtId, Serial, SupplyState
+from gateway.core.model import Account, Digest, DtId, Instant, Serial, SupplyState
 from gateway.core.orders import Disconnect
 from gateway.core.promise import Journey, Journeys, Paper, Reason, Try
 from gateway.core.records import (

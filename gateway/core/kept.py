@@ -7,43 +7,25 @@ makes a new one from each record. Its canonical JSON is the checkpoint.
 from collections.abc import Mapping
 
 from gateway.core.documents import Site
-from gateway.core.fact import Move, Origin, TagKind
+from gateway.core.fact import Move
+from gateway.core.marks import Marks, Tag
 from gateway.core.model import (
     Account,
     Brake,
     Cause,
     Digest,
     DtId,
+    Instant,
     Serial,
     SupplyState,
     Value,
 )
 from gateway.core.records import CloseEnded, TaskEnded
 from gateway.core.standing import ListInForce, Word
+from gateway.core.trust import Root
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-
-class Instant(Value):
-    """A point in time, for durations: the boot it belongs to and milliseconds since that boot."""
-
-    boot: str
-    mono_ms: int
-    wall_ms: int
-    trusted: bool = False
-    """Whether a trusted source had bounded the calendar then."""
-
-
-class Tag(Value):
-    """Who forbade closing what, why and since when."""
-
-    kind: TagKind
-    target: str
-    origin: Origin
-    by: str
-    reason: str
-    since: Instant
 
 
 class Supply(Value):
@@ -182,6 +164,15 @@ class HeadEndKnown(Value):
     since: Instant
 
 
+class TimeBound(Value):
+    """Between which calendar times an instant of a boot lay, by a time document."""
+
+    boot: str
+    mono_ms: int
+    low_ms: int
+    high_ms: int
+
+
 class Restored(Value):
     """Homes that closes of ours brought back since the journal began, and how long they waited."""
 
@@ -194,6 +185,14 @@ class Restored(Value):
 class Kept(Value):
     """What survives a restart. Mappings are never changed in place."""
 
+    newest: Marks = Marks()
+    """The newest of each kind that was ever in force here; `tags` below are those that stand."""
+    amnesia: Instant | None = None
+    """Since when nothing is known of what was in force before; until a list echoes a nonce."""
+    root: Root | None = None
+    """The newest that followed the installation's anchor."""
+    roots: tuple[Digest, ...] = ()
+    """Every root that did, oldest first."""
     site: Site | None = None
     site_digest: Digest | None = None
     list_in_force: ListInForce | None = None
@@ -210,8 +209,8 @@ class Kept(Value):
     closings: Mapping[str, Closing] = {}
     tasks: Mapping[str, Task] = {}
     """By meter: what orders asked for and has not ended."""
-    order_seq: int = 0
-    order_digest: Digest | None = None
+    order_refusal: str | None = None
+    """The word with which the newest order was refused; None: it was accepted."""
     moves: int = 0
     """The number of the last command."""
     marks: tuple[CloseMark, ...] = ()
@@ -230,4 +229,7 @@ class Kept(Value):
     restored: Restored = Restored()
     refusals: Mapping[str, int] = {}
     wall_low_ms: int = 0
-    """Of the last record: time was certainly not before this."""
+    """Time was certainly not before this: of the last record, or of a document since."""
+    firm_low_ms: int = 0
+    """The same by a trusted source alone: documents count up to 400 days beyond it."""
+    bound: TimeBound | None = None

@@ -93,12 +93,26 @@ class Brake(StrEnum):
     """Its DT is stopped: the check meter reads too little."""
 
 
+class TimeSource(StrEnum):
+    """Who answers for the calendar time."""
+
+    NONE = "NONE"
+    """Nobody: only what it is certainly not before is known."""
+    NETWORK = "NETWORK"
+    """The machine's time daemon is synchronised."""
+    RTC = "RTC"
+    """A battery clock that never stopped."""
+    DOCUMENT = "DOCUMENT"
+    """A time document of this boot."""
+
+
 class Now(Value):
     """One instant, handed in from outside; core never asks for it.
 
     `mono_ms` runs from boot and goes on through suspend; it means something only beside `boot`,
-    the boot's id. `wall_ms` is what the machine's calendar claims; the truth lies between
-    `wall_low_ms` and `wall_high_ms`, of which the latter is `None` until a trusted source answered.
+    the boot's id. `wall_ms` is what the machine's calendar claims, or the nearest time to that
+    which it can be; the truth lies between `wall_low_ms` and `wall_high_ms`, of which the latter is
+    `None` until a trusted source, `source`, has answered.
     """
 
     mono_ms: int
@@ -106,11 +120,22 @@ class Now(Value):
     wall_ms: int
     wall_low_ms: int
     wall_high_ms: int | None = None
+    source: TimeSource = TimeSource.NONE
 
     @property
     def trusted(self) -> bool:
         """Whether a trusted source has bounded the time from above."""
         return self.wall_high_ms is not None
+
+
+class Instant(Value):
+    """A point in time, for durations: the boot it belongs to and milliseconds since that boot."""
+
+    boot: str
+    mono_ms: int
+    wall_ms: int
+    trusted: bool = False
+    """Whether a trusted source had bounded the calendar then."""
 
 
 class Meter(Value):

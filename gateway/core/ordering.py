@@ -5,18 +5,18 @@ one makes at once. Must never open or close anything: a disconnection is admitte
 at all (`disconnection` rules on each of its homes), and `plan` begins it.
 
 An order is used once: also one that is refused is used up, so that nobody can keep it for a better
-moment. Only what came by a road that no order takes counts as never come.
+moment. Only what lacks a signature, or came by a road that no order takes, counts as never come.
 """
 
 from collections.abc import Iterator
 from typing import assert_never
 
-from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
-from gateway.core.changes import tasks_of
+from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission, refused
 from gateway.core.disconnection import OpenVerdict, may_open, room_in_the_hour
 from gateway.core.fact import Answer, DocumentClaim, Origin, ResumeClaim, Road, TagClaim, TagKind
 from gateway.core.image import Image
 from gateway.core.model import Now
+from gateway.core.ordered import tasks_of
 from gateway.core.orders import (
     DANGEROUS,
     Act,
@@ -31,6 +31,7 @@ from gateway.core.orders import (
     ReleaseForce,
     ReleaseHold,
     Resume,
+    keys_needed,
     kind_of,
 )
 from gateway.core.records import Body, OrderAccepted, OrderRefused
@@ -48,9 +49,14 @@ def judge_order(
     order: Order, verified: Verified, claim: DocumentClaim, image: Image, now: Now
 ) -> Admission:
     """What becomes of a sound order. Raises `Unsound` where it counts as never come."""
-    kept = image.kept
-    if is_duplicate(order.seq, verified.digest, kept.order_seq, kept.order_digest):
-        return Admission(answer=DUPLICATE)
+    if len(verified.signers) < keys_needed(order.act):
+        # Whoever took a signature off must not use the order up.
+        raise Unsound(OpenVerdict.SECOND_KEY_MISSING, f"signed by {verified.signers[0]} alone")
+    kept, mark = image.kept, image.kept.newest.order
+    if is_duplicate(mark, order.seq, verified.digest, mark.digest):
+        if kept.order_refusal is None:
+            return Admission(answer=DUPLICATE)
+        return refused(kept.order_refusal, "it was refused when it first came, and is used up")
     if claim.retained:
         raise Unsound("RETAINED_ORDER", "an order is never kept by the broker; publish it unkept")
     if isinstance(order.act, DANGEROUS) and claim.road is not Road.MQTT:
@@ -70,7 +76,7 @@ def judge_order(
         _check_fresh(order, now)
         also = tuple(_judge_act(order.act, accepted, image, now))
     except Unsound as flaw:
-        return _refused(flaw, accepted, verified)
+        return _refused(flaw, accepted)
     return Admission(answer=ACCEPTED, bodies=(accepted, *also), verified=verified)
 
 
@@ -176,7 +182,7 @@ def _by(order: str) -> str:
     return f"order {order}"
 
 
-def _refused(flaw: Unsound, accepted: OrderAccepted, verified: Verified) -> Admission:
+def _refused(flaw: Unsound, accepted: OrderAccepted) -> Admission:
     body = OrderRefused(
         id=accepted.id,
         seq=accepted.seq,
@@ -188,4 +194,4 @@ def _refused(flaw: Unsound, accepted: OrderAccepted, verified: Verified) -> Admi
         road=accepted.road,
     )
     answer = Answer(accepted=False, word=flaw.name, detail=flaw.detail[:300])
-    return Admission(answer=answer, bodies=(body,), verified=verified)
+    return Admission(answer=answer, bodies=(body,))

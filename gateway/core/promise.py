@@ -12,8 +12,7 @@ import msgspec
 
 from gateway.core.fact import Outcome, Road
 from gateway.core.image import DONE
-from gateway.core.kept import Instant
-from gateway.core.model import Account, Digest, Serial, Value
+from gateway.core.model import Account, Digest, Instant, Serial, Value
 from gateway.core.terms import Limits
 
 

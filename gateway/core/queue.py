@@ -5,8 +5,7 @@ the same be refused by `reconnection`.
 """
 
 from gateway.core.image import Image, waits_since
-from gateway.core.kept import Instant
-from gateway.core.model import Meter, Now, SupplyState
+from gateway.core.model import Instant, Meter, Now, SupplyState
 from gateway.core.pacing import foretold
 from gateway.core.standing import Standing
 from gateway.core.waiting import elapsed_ms, instant_of

@@ -19,9 +19,18 @@ from gateway.core.model import (
     Serial,
     SupplyState,
     Tagged,
+    TimeSource,
     Value,
 )
 from gateway.core.orders import Act
+from gateway.core.trust_records import (
+    JournalLost,
+    KeyRevoked,
+    MarksAhead,
+    RootInstalled,
+    TimeNoted,
+    TimeSet,
+)
 
 CHAIN_START = bytes(32)
 """What the first record's chain hash continues from."""
@@ -52,6 +61,10 @@ class ListInstalled(Tagged, tag="list_installed"):
     road: Road
     as_of: int
     entries: int
+    adds: bool = False
+    """It was stale when it came: it grants, and takes nobody off."""
+    fresh: bool = False
+    """It echoes what this gateway said of late: nothing newer can have been here before."""
 
 
 class ReceiptAccepted(Tagged, tag="receipt_accepted"):
@@ -79,6 +92,19 @@ class OrderAccepted(Tagged, tag="order_accepted"):
     digest: Digest
     signers: tuple[str, ...]
     road: Road
+
+
+class OrderRestored(Tagged, tag="order_restored"):
+    """An accepted order of a lost journal: what it said of accounts stands, nothing is carried out.
+
+    The tags of its kind have records of their own.
+    """
+
+    id: str
+    seq: int
+    act: Act
+    digest: Digest
+    signers: tuple[str, ...]
 
 
 class OrderRefused(Tagged, tag="order_refused"):
@@ -258,10 +284,17 @@ class TagRemoved(Tagged, tag="tag_removed"):
 
 Body = (
     Started
+    | JournalLost
+    | MarksAhead
+    | RootInstalled
+    | KeyRevoked
+    | TimeSet
+    | TimeNoted
     | SiteInstalled
     | ListInstalled
     | ReceiptAccepted
     | OrderAccepted
+    | OrderRestored
     | OrderRefused
     | Refused
     | SupplyChanged
@@ -281,7 +314,10 @@ Body = (
 
 
 class Record(Value):
-    """One durable entry of the journal. Clock quality travels with every record."""
+    """One durable entry of the journal. Clock quality travels with every record.
+
+    `clock` is who answered for the calendar time; NONE where it was not `trusted`.
+    """
 
     number: int
     boot: str
@@ -289,6 +325,7 @@ class Record(Value):
     wall_ms: int
     wall_low_ms: int
     trusted: bool
+    clock: TimeSource
     body: Body
 
 
@@ -313,6 +350,7 @@ def record_of(number: int, body: Body, now: Now) -> Record:
         wall_ms=now.wall_ms,
         wall_low_ms=now.wall_low_ms,
         trusted=now.trusted,
+        clock=now.source if now.trusted else TimeSource.NONE,
         body=body,
     )
 

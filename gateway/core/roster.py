@@ -11,7 +11,8 @@ import msgspec
 
 from gateway.core.documents import Site
 from gateway.core.fact import TagKind
-from gateway.core.kept import Ask, Kept, Tag
+from gateway.core.kept import Ask, Kept
+from gateway.core.marks import Tag
 
 FORMER_MAX = 8
 """Meters of an account that are remembered after it got another one."""

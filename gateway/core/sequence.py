@@ -4,29 +4,35 @@ Owns the rules of order and replay (design 2) that many documents share. Must ne
 document says.
 """
 
+from gateway.core.marks import Mark
 from gateway.core.model import Digest, Now
 from gateway.core.soundness import Unsound
 
 SEQ_JUMP_MAX = 2**20
 LEDGER_AHEAD_MAX_MS = 86_400_000
 """A billing ledger may count its day ahead of ours."""
-CLOCK_LAG_MAX_MS = 400 * 86_400_000
-"""A gateway without a clock may have lain in a store for so long."""
+CLOCK_LAG_MAX_MS = 402 * 86_400_000
+"""A gateway without a clock may have lain in a store for 400 days, after a list told it the time
+less a day; and the ledger may be a day ahead."""
 ECHO_AGE_MAX_MS = 900_000
 """An order echoes what the gateway said at most 15 minutes ago."""
 ECHO_DIGITS_MAX = 16
 
 
-def is_duplicate(seq: int, digest: Digest, seq_known: int, digest_known: Digest | None) -> bool:
-    """Whether it is the one in force; otherwise it follows it. Raises `Unsound`."""
-    if seq == seq_known:
-        if digest == digest_known:
-            return True
-        raise Unsound("EQUIVOCATION", f"seq {seq} is in force with other content")
-    if seq < seq_known:
-        raise Unsound("SEQ_OLD", f"seq {seq} is before {seq_known}, which is in force")
-    if seq - seq_known > SEQ_JUMP_MAX:
-        raise Unsound("SEQ_JUMP", f"seq {seq} is more than {SEQ_JUMP_MAX} beyond {seq_known}")
+def is_duplicate(mark: Mark, seq: int, digest: Digest, in_force: Digest | None) -> bool:
+    """Whether it is the one in force; otherwise it is the next of its kind. Raises `Unsound`.
+
+    Where the journal was lost the mark may be ahead of what is in force: then the very document
+    that made the mark is the next.
+    """
+    if seq == mark.seq and mark.digest:
+        if digest != mark.digest:
+            raise Unsound("EQUIVOCATION", f"seq {seq} is known with other content")
+        return digest == in_force
+    if seq <= mark.seq:
+        raise Unsound("SEQ_OLD", f"seq {seq} is before {mark.seq}, which is known")
+    if seq - mark.seq > SEQ_JUMP_MAX:
+        raise Unsound("SEQ_JUMP", f"seq {seq} is more than {SEQ_JUMP_MAX} beyond {mark.seq}")
     return False
 
 
@@ -54,12 +60,16 @@ def nonce_of(now: Now) -> str:
 
 def clock_unknown(echo: str | None, now: Now) -> bool:
     """Whether nothing says that it is of our time: no trusted clock, nor an echo of late."""
-    return not now.trusted and not _echoes_of_late(echo, now)
+    return not now.trusted and echo_age_ms(echo, now) is None
 
 
-def _echoes_of_late(echo: str | None, now: Now) -> bool:
-    # By the boot clock: a calendar that lags would let an order wait for hours on its way.
+def echo_age_ms(echo: str | None, now: Now) -> int | None:
+    """How long ago the gateway said what is echoed; None: not at all, or too long ago.
+
+    By the boot clock: a calendar that lags would let an order wait for hours on its way.
+    """
     boot, _, at = (echo or "").rpartition("@")
     if boot != now.boot or not (at.isascii() and at.isdecimal() and len(at) <= ECHO_DIGITS_MAX):
-        return False
-    return 0 <= now.mono_ms - int(at) <= ECHO_AGE_MAX_MS
+        return None
+    age_ms = now.mono_ms - int(at)
+    return age_ms if 0 <= age_ms <= ECHO_AGE_MAX_MS else None

@@ -1,8 +1,8 @@
 """Strict JWS: the one door through which bytes become a word of the utility.
 
-Owns the envelope (RFC 7515 compact form, RFC 8037 Ed25519, RFC 7518 ES256) and the root of trust
-that says which key may sign what. Must never decode a payload's meaning (`documents` does), judge
-time or sequence (`admission` does), or believe a key that the root does not name.
+Owns the envelope (RFC 7515 compact form, RFC 8037 Ed25519, RFC 7518 ES256). Must never decode a
+payload's meaning (`documents` does), judge time or sequence (`admission` does), or believe a key
+that the root does not name.
 
 The rules J1 to J6 stand in the order in which they are checked; each has its own refusal.
 """
@@ -11,27 +11,17 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gateway.core.model import Count, Digest, IdText, KeyId, TimeMs, Value
-
-
-class Role(StrEnum):
-    """What a key may sign. Power is narrow on purpose: a receipt key can grant one account."""
-
-    ROOT = "root"
-    SITE = "site"
-    LIST = "list"
-    RECEIPT = "receipt"
-    ORDER = "order"
+from gateway.core.model import Digest, KeyId, Value
+from gateway.core.trust import Algorithm, Key, Role, Root
 
 
 class DocumentType(StrEnum):
@@ -42,6 +32,9 @@ class DocumentType(StrEnum):
     LIST = "fg-list+jws"
     RECEIPT = "fg-receipt+jws"
     ORDER = "fg-order+jws"
+    BADGE = "fg-badge+jws"
+    TIME = "fg-time+jws"
+    RECORD = "fg-record+jws"
 
 
 ROLE_OF = {
@@ -50,6 +43,9 @@ ROLE_OF = {
     DocumentType.LIST: Role.LIST,
     DocumentType.RECEIPT: Role.RECEIPT,
     DocumentType.ORDER: Role.ORDER,
+    DocumentType.BADGE: Role.BADGE,
+    DocumentType.TIME: Role.TIME,
+    DocumentType.RECORD: Role.GATEWAY,
 }
 LENGTH_MAX = {
     DocumentType.ROOT: 256 * 1024,
@@ -57,19 +53,21 @@ LENGTH_MAX = {
     DocumentType.LIST: 4 * 1024 * 1024,
     DocumentType.RECEIPT: 4 * 1024,
     DocumentType.ORDER: 64 * 1024,
+    DocumentType.BADGE: 4 * 1024,
+    DocumentType.TIME: 4 * 1024,
+    DocumentType.RECORD: 4 * 1024,
 }
 """Bytes of a document as it arrives, by type. An order for many homes comes once for each key."""
 HEADER_MAX = 200
 SIGNATURES_MAX = 16
-FIELD_DOCUMENTS = frozenset(set(DocumentType) - {DocumentType.ROOT})
-"""What may arrive in the field. The root comes with the installation."""
+FIELD_DOCUMENTS = frozenset(set(DocumentType) - {DocumentType.BADGE, DocumentType.RECORD})
+"""What the gateway's door takes. A badge opens the page only; a record is what it says itself."""
 
 
-class Algorithm(StrEnum):
-    """Signature algorithms; a key has exactly one."""
-
-    ED25519 = "Ed25519"
-    ES256 = "ES256"
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_SLICE_CHARACTERS = 256 * 1024
+"""A multiple of four, so that each slice is base64 by itself."""
 
 
 class Flaw(StrEnum):
@@ -96,32 +94,6 @@ class Rejected(Exception):  # noqa: N818 - a judgement of bytes, not an error of
         self.detail = detail
 
 
-class Key(Value):
-    """A public key of the root. `public` is base64url: 32 bytes (Ed25519) or 65 (P-256 point)."""
-
-    kid: IdText
-    alg: Algorithm
-    public: str
-    roles: tuple[Role, ...]
-
-
-class Root(Value):
-    """The root of trust: every key that counts, and how many of them a role needs (default 1)."""
-
-    seq: Count
-    issued_at: TimeMs
-    keys: tuple[Key, ...]
-    thresholds: Mapping[str, int] = {}
-
-    def key(self, kid: str) -> Key | None:
-        """The key of that name, or None."""
-        return next((key for key in self.keys if key.kid == kid), None)
-
-    def threshold(self, role: Role) -> int:
-        """How many distinct keys of the role must sign."""
-        return self.thresholds.get(role, 1)
-
-
 class Verified(Value):
     """Bytes that are proven to come from the utility. Only `verify` makes one."""
 
@@ -132,10 +104,25 @@ class Verified(Value):
     raw: bytes
 
 
+class Signed(Value):
+    """An envelope whose every signature holds; whether they are enough is not said yet."""
+
+    type: DocumentType
+    payload: bytes
+    signers: tuple[Key, ...]
+    """Distinct keys, in the order of their signatures."""
+
+
 class _Part(Value):
     type: DocumentType
     key: Key
     payload: bytes
+
+
+class _Door(Value):
+    accepted: frozenset[DocumentType]
+    keys: dict[str, Key]
+    also: frozenset[Role]
 
 
 def verify(raw: bytes, accepted: frozenset[DocumentType], root: Root) -> Verified:
@@ -144,27 +131,50 @@ def verify(raw: bytes, accepted: frozenset[DocumentType], root: Root) -> Verifie
     `raw` is one compact JWS, or a JSON array of compact JWS over the same payload where a role's
     threshold is above one. `accepted` names the types that this entry point takes.
     """
+    signed = check_signatures(raw, accepted, root.keys)
+    role = ROLE_OF[signed.type]
+    if len(signed.signers) < root.threshold(role):
+        raise below_threshold(len(signed.signers), root, role)
+    return verified_from(signed, raw)
+
+
+def check_signatures(
+    raw: bytes,
+    accepted: frozenset[DocumentType],
+    keys: tuple[Key, ...],
+    also: frozenset[Role] = frozenset(),
+) -> Signed:
+    """Check every signature of an envelope, each by one of `keys`. Raises `Rejected`.
+
+    A key signs what its role allows; `also` are further roles that count at this entry point.
+    """
     length_max = max(LENGTH_MAX[kind] for kind in accepted)
     if len(raw) > length_max:  # J1, before anything is parsed
         raise Rejected(Flaw.TOO_LONG, f"{len(raw)} bytes, at most {length_max} are taken here")
-    parts = [_verify_one(token, len(raw), accepted, root) for token in _tokens(raw)]
+    door = _Door(accepted=accepted, keys={key.kid: key for key in keys}, also=also)
+    parts = [_verify_one(token, len(raw), door) for token in tokens_of(raw)]
     first = parts[0]
-    role = ROLE_OF[first.type]
     if any(part.payload != first.payload or part.type != first.type for part in parts):
         raise Rejected(Flaw.BELOW_THRESHOLD, "the signatures are not over the same document")
-    signers = tuple(dict.fromkeys(part.key.kid for part in parts))  # J6: distinct keys
-    needed = root.threshold(role)
-    if len(signers) < needed:
-        raise Rejected(
-            Flaw.BELOW_THRESHOLD, f"{len(signers)} of {needed} keys of role {role} signed"
-        )
+    signers = {part.key.kid: part.key for part in parts}  # J6: distinct keys
+    return Signed(type=first.type, payload=first.payload, signers=tuple(signers.values()))
+
+
+def verified_from(signed: Signed, raw: bytes) -> Verified:
+    """What enough keys have signed; only `verify` and `rotation` may say that they are enough."""
     return Verified(
-        type=first.type,
-        payload=first.payload,
-        signers=tuple(KeyId(kid) for kid in signers),
-        digest=digest_of(first.payload),
+        type=signed.type,
+        payload=signed.payload,
+        signers=tuple(KeyId(key.kid) for key in signed.signers),
+        digest=digest_of(signed.payload),
         raw=raw,
     )
+
+
+def below_threshold(count: int, root: Root, role: Role) -> Rejected:
+    """The refusal of too few signatures."""
+    detail = f"{count} of {root.threshold(role)} keys of role {role} signed"
+    return Rejected(Flaw.BELOW_THRESHOLD, detail)
 
 
 def digest_of(content: bytes) -> Digest:
@@ -175,34 +185,51 @@ def digest_of(content: bytes) -> Digest:
     return Digest(hashlib.sha256(content).hexdigest())
 
 
-def load_root(raw: bytes) -> Root:
-    """The root of trust from the installation's anchor file. Raises `Rejected`.
-
-    The anchor is believed because it was installed with the gateway; its own signatures are
-    checked all the same, so that a damaged or half-edited file is found at the start.
-    """
-    if len(raw) > LENGTH_MAX[DocumentType.ROOT]:
-        raise Rejected(Flaw.TOO_LONG, f"{len(raw)} bytes, a root has at most 262144")
-    pieces = _tokens(raw)[0].split(b".")
-    if len(pieces) != 3:
-        raise Rejected(Flaw.MALFORMED_ENVELOPE, "not three parts")
+def tokens_of(raw: bytes) -> list[bytes]:
+    """The compact JWS of an envelope: it alone, or those of an array. Raises `Rejected` (J1)."""
+    if not raw.startswith(b"["):
+        return [raw]
     try:
-        root = msgspec.convert(strict_json(_unbase64(pieces[1])), Root)
-    except msgspec.ValidationError as error:
-        raise Rejected(Flaw.MALFORMED_PAYLOAD, str(error)) from error
-    names = [key.kid for key in root.keys]
-    if len(set(names)) != len(names):
-        raise Rejected(Flaw.MALFORMED_PAYLOAD, "two keys have one kid")
-    if len({key.public for key in root.keys}) != len(names):
-        # Under two names one private key would count as two (J6).
-        raise Rejected(Flaw.MALFORMED_PAYLOAD, "two kids have one public key")
-    unknown = sorted(set(root.thresholds) - set(Role))
-    if unknown or any(count < 1 for count in root.thresholds.values()):
-        raise Rejected(Flaw.MALFORMED_PAYLOAD, "thresholds: a known role and a count above zero")
-    for key in root.keys:
-        _public(key)
-    verify(raw, frozenset({DocumentType.ROOT}), root)
-    return root
+        tokens = strict_json(raw)
+    except Rejected as error:
+        raise Rejected(Flaw.MALFORMED_ENVELOPE, error.detail) from error
+    if not 0 < len(tokens) <= SIGNATURES_MAX or not all(isinstance(t, str) for t in tokens):
+        raise Rejected(Flaw.MALFORMED_ENVELOPE, f"not a list of 1 to {SIGNATURES_MAX} signatures")
+    return [token.encode() for token in tokens]
+
+
+class Claimed(Value):
+    """What a compact JWS says of itself; nothing of it is proven."""
+
+    kid: str
+    type: str
+    payload: bytes
+
+
+def claimed_by(token: bytes) -> Claimed:
+    """What a compact JWS says of itself, unproven. Raises `Rejected` (J1, J2)."""
+    head, payload, _ = (_unbase64(piece) for piece in _pieces_of(token))
+    header = _header(head)
+    return Claimed(kid=header["kid"], type=header["typ"], payload=payload)
+
+
+def claimed_type(raw: bytes) -> str:
+    """The `typ` that an envelope claims; empty where it can not be read."""
+    try:
+        return _header(_unbase64(_pieces_of(tokens_of(raw)[0])[0]))["typ"]
+    except Rejected:
+        return ""
+
+
+def to_sign(kid: str, alg: Algorithm, kind: DocumentType, payload: bytes) -> bytes:
+    """What a signature of a document is over: header and payload (RFC 7515, section 5.1)."""
+    header = json.dumps({"alg": alg, "kid": kid, "typ": kind}, separators=(",", ":"))
+    return base64url(header.encode()) + b"." + base64url(payload)
+
+
+def base64url(value: bytes) -> bytes:
+    """Base64url without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=")
 
 
 def strict_json(payload: bytes) -> Any:
@@ -219,36 +246,40 @@ def strict_json(payload: bytes) -> Any:
         raise Rejected(Flaw.MALFORMED_PAYLOAD, str(error) or type(error).__name__) from error
 
 
-def _tokens(raw: bytes) -> list[bytes]:
-    if not raw.startswith(b"["):
-        return [raw]
+def public_key(key: Key) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
+    """A key of the root, ready to verify with. Raises `Rejected` where it is none."""
+    value = _unbase64(key.public.encode())
     try:
-        tokens = strict_json(raw)
-    except Rejected as error:
-        raise Rejected(Flaw.MALFORMED_ENVELOPE, error.detail) from error
-    if not 0 < len(tokens) <= SIGNATURES_MAX or not all(isinstance(t, str) for t in tokens):
-        raise Rejected(Flaw.MALFORMED_ENVELOPE, f"not a list of 1 to {SIGNATURES_MAX} signatures")
-    return [token.encode() for token in tokens]
+        if key.alg is Algorithm.ED25519:
+            return ed25519.Ed25519PublicKey.from_public_bytes(value)
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), value)
+    except ValueError as error:
+        raise Rejected(Flaw.MALFORMED_PAYLOAD, f"key {key.kid}: {error}") from error
 
 
-def _verify_one(token: bytes, total: int, accepted: frozenset[DocumentType], root: Root) -> _Part:
+def _pieces_of(token: bytes) -> list[bytes]:
     pieces = token.split(b".")
     if len(pieces) != 3:
         raise Rejected(Flaw.MALFORMED_ENVELOPE, "not three parts")
+    return pieces
+
+
+def _verify_one(token: bytes, total: int, door: _Door) -> _Part:
+    pieces = _pieces_of(token)
     head, payload, signature = (_unbase64(piece) for piece in pieces)  # J1
     header = _header(head)  # J2
-    key = root.key(header["kid"])  # J3
+    key = door.keys.get(header["kid"])  # J3
     if key is None:
         raise Rejected(Flaw.UNKNOWN_KEY, f"the root names no key {header['kid'][:40]!r}")
     names = {"EdDSA", "Ed25519"} if key.alg is Algorithm.ED25519 else {"ES256"}
     if header["alg"] not in names:
         raise Rejected(Flaw.WRONG_ALGORITHM, f"key {key.kid} signs with {key.alg}")
-    kind = next((kind for kind in accepted if kind == header["typ"]), None)  # J4
+    kind = next((kind for kind in door.accepted if kind == header["typ"]), None)  # J4
     if kind is None:
         raise Rejected(Flaw.WRONG_TYPE, f"{header['typ'][:40]!r} is not taken here")
     if total > LENGTH_MAX[kind]:
         raise Rejected(Flaw.TOO_LONG, f"{total} bytes, {kind} has at most {LENGTH_MAX[kind]}")
-    if ROLE_OF[kind] not in key.roles:
+    if not {ROLE_OF[kind], *door.also}.intersection(key.roles):
         raise Rejected(Flaw.ROLE_NOT_ALLOWED, f"key {key.kid} may not sign {kind}")
     if not _signature_holds(key, pieces[0] + b"." + pieces[1], signature):  # J5
         raise Rejected(Flaw.BAD_SIGNATURE, f"the signature is not key {key.kid}'s over these bytes")
@@ -271,27 +302,20 @@ def _header(text: bytes) -> dict[str, str]:
 
 def _unbase64(piece: bytes) -> bytes:
     # Strict base64url (RFC 7515, appendix C): no padding, no white space, and one spelling only.
-    try:
-        value = base64.b64decode(piece + b"=" * (-len(piece) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise Rejected(Flaw.MALFORMED_ENVELOPE, "not base64url") from error
-    if not value or base64.urlsafe_b64encode(value).rstrip(b"=") != piece:
-        raise Rejected(Flaw.MALFORMED_ENVELOPE, "base64url that is padded, empty or not canonical")
+    # In slices: whole, a long list would hold the interpreter for tens of milliseconds.
+    if not piece or len(piece) % 4 == 1 or piece.translate(None, _ALPHABET):
+        raise Rejected(Flaw.MALFORMED_ENVELOPE, "not base64url, or padded, or empty")
+    standard = piece.translate(_TO_STANDARD) + b"=" * (-len(piece) % 4)
+    slices = range(0, len(standard), _SLICE_CHARACTERS)
+    value = b"".join(binascii.a2b_base64(standard[at : at + _SLICE_CHARACTERS]) for at in slices)
+    odd = len(value) % 3
+    if odd and base64url(value[-odd:]) != piece[-odd - 1 :]:
+        raise Rejected(Flaw.MALFORMED_ENVELOPE, "base64url that is not canonical")
     return value
 
 
-def _public(key: Key) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
-    value = _unbase64(key.public.encode())
-    try:
-        if key.alg is Algorithm.ED25519:
-            return ed25519.Ed25519PublicKey.from_public_bytes(value)
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), value)
-    except ValueError as error:
-        raise Rejected(Flaw.MALFORMED_PAYLOAD, f"key {key.kid}: {error}") from error
-
-
 def _signature_holds(key: Key, signed: bytes, signature: bytes) -> bool:
-    public = _public(key)
+    public = public_key(key)
     if len(signature) != 64:
         return False
     try:

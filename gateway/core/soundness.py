@@ -7,10 +7,13 @@ mend. Must never compare with what is already in force (`admission` and `orderin
 from typing import assert_never
 
 from gateway.core.calendar import is_day
-from gateway.core.documents import AllowList, Document, Receipt, Site
+from gateway.core.documents import AllowList, FieldDocument, Receipt, Site, Time
 from gateway.core.model import GatewayId, Meter, Station
 from gateway.core.orders import Disconnect, Order, ReleaseForce
+from gateway.core.people import BADGE_LIFE_MAX_MS, Badge, weak
 from gateway.core.terms import CheckMeter, Disconnection, Window
+
+WEAK = "argon2id under 19 MiB is tried out too fast; make it anew with more memory"
 
 
 class Unsound(Exception):  # noqa: N818 - a judgement of a document, not an error of ours
@@ -22,7 +25,7 @@ class Unsound(Exception):  # noqa: N818 - a judgement of a document, not an erro
         self.detail = detail
 
 
-def check(document: Document, station: Station) -> None:
+def check(document: FieldDocument, station: Station) -> None:
     """Whether a document is for this station and sound in itself. Raises `Unsound`."""
     match document:
         case Site():
@@ -33,6 +36,8 @@ def check(document: Document, station: Station) -> None:
             check_receipt(document, station)
         case Order():
             check_order(document, station)
+        case Time():
+            pass  # it is for whoever gave the nonce
         case _:
             assert_never(document)
 
@@ -52,11 +57,16 @@ def check_site(site: Site, station: Station) -> None:
     _check_transformers(site, station, claims)
     _check_boards_apart(site, claims)
     _check_windows(site.disconnection)
+    _check_technicians(site)
 
 
 def check_list(allow_list: AllowList, station: Station) -> None:
     """Whether a list is for this station and sound in itself. Raises `Unsound`."""
     _check_audience(allow_list.gateway, station.gateway)
+    entries, as_of = allow_list.accounts, allow_list.as_of
+    once = len({entry.account for entry in entries}) == len(entries)
+    if once and all(entry.n <= as_of for entry in entries):
+        return  # seen at one glance: it may be long
     seen: set[str] = set()
     for at, entry in enumerate(allow_list.accounts):
         if entry.account in seen:
@@ -92,6 +102,27 @@ def check_order(order: Order, station: Station) -> None:
             _check_once("meters", "", list(order.act.meters))
         case _:
             pass
+
+
+def check_badge(badge: Badge) -> None:
+    """Whether a badge is sound in itself. Raises `Unsound`."""
+    if badge.exp <= badge.iat:
+        raise Unsound("EXPIRED_WHEN_ISSUED", f"exp {badge.exp} is not after iat {badge.iat}")
+    if badge.exp - badge.iat > BADGE_LIFE_MAX_MS:
+        raise Unsound("LIFE_TOO_LONG", "exp: more than 7 days after iat; sign one for less")
+    if weak(badge.code):
+        raise Unsound("WEAK_VERIFIER", f"code: {WEAK}")
+
+
+def _check_technicians(site: Site) -> None:
+    named: set[str] = set()
+    for at, technician in enumerate(site.technicians):
+        where = f"technicians[{at}]"
+        if technician.id in named:
+            raise Unsound("DUPLICATE_TECHNICIAN", f"{where}: {technician.id} stands twice")
+        named.add(technician.id)
+        if weak(technician.pin):
+            raise Unsound("WEAK_VERIFIER", f"{where}.pin: {WEAK}")
 
 
 def _check_once(place: str, member: str, names: list[str]) -> None:

@@ -37,6 +37,7 @@ class Word(Value):
     n: TimeMs
     meter: SerialText
     digest: Digest
+    signers: tuple[str, ...] = ()
     cut: bool = False
     paid_at: TimeMs | None = None
     ref: str | None = None
@@ -121,20 +122,20 @@ def in_force_from(
     signer: str,
     *,
     before: ListInForce | None,
-    wall_low_ms: int,
+    adds: bool,
 ) -> ListInForce:
     """The list in the form in which it is asked for single accounts.
 
-    A list that is certainly stale when it comes adds to the one before it and takes nobody off.
+    A list that is certainly stale when it comes `adds` to the one before it and takes nobody off.
     """
     # The ledger time of an account never falls: an older entry of a newer list is passed over.
     known = {} if before is None else before.entries
-    entries = {
-        entry.account: max(entry, known.get(entry.account, entry), key=_ledger_time)
-        for entry in allow_list.accounts
-    }
+    entries = {entry.account: entry for entry in allow_list.accounts}
+    older = [name for name, entry in entries.items() if name in known and known[name].n > entry.n]
+    for account in older:
+        entries[account] = known[account]
     unlisted_as_of: int | None = allow_list.as_of
-    if allow_list.stale_after < wall_low_ms:
+    if adds:
         entries = {**known, **entries}
         unlisted_as_of = None if before is None else before.unlisted_as_of
     return ListInForce(
@@ -148,10 +149,6 @@ def in_force_from(
     )
 
 
-def _ledger_time(entry: ListEntry) -> int:
-    return entry.n
-
-
 def _listed(entry: ListEntry | None, in_force: ListInForce) -> Word:
     if entry is None:
         unlisted_as_of = in_force.unlisted_as_of or 0
@@ -160,6 +157,7 @@ def _listed(entry: ListEntry | None, in_force: ListInForce) -> Word:
             n=unlisted_as_of,
             meter="-",
             digest=in_force.digest,
+            signers=(in_force.signer,),
             unlisted=True,
         )
     return Word(
@@ -167,6 +165,7 @@ def _listed(entry: ListEntry | None, in_force: ListInForce) -> Word:
         n=entry.n,
         meter=entry.meter,
         digest=in_force.digest,
+        signers=(in_force.signer,),
         cut=entry.cut,
         paid_at=entry.n,
     )

@@ -10,7 +10,8 @@ from gateway.core.fact import BrokerSeen, BusSeen, Move, Outcome, TagKind, Why
 from gateway.core.grace import standing_graces
 from gateway.core.image import Image
 from gateway.core.kept import HOUR_MS, Restored
-from gateway.core.model import Meter, Now, SupplyState, Value
+from gateway.core.marks import Memory
+from gateway.core.model import Meter, Now, SupplyState, TimeSource, Value
 from gateway.core.pacing import Pacer
 from gateway.core.queue import age_ms, foretold_ms, waited_ms
 from gateway.core.reconnection import Ruling, Verdict, may_close
@@ -33,6 +34,14 @@ class Alarm(StrEnum):
     NO_SITE = "NO_SITE"
     NO_LIST = "NO_LIST"
     LIST_STALE = "LIST_STALE"
+    ROOT_EXPIRED = "ROOT_EXPIRED"
+    """The root of trust should have been renewed; it counts all the same."""
+    EQUIVOCATION = "EQUIVOCATION"
+    """The utility said two things under one number: somebody else may hold one of its keys."""
+    BEHIND = "BEHIND"
+    """Newer documents than those in force were here: they have to be sent again."""
+    AMNESIA = "AMNESIA"
+    """Nothing is known of what was here: a list that echoes the nonce has to be sent."""
     BUS_DOWN = "BUS_DOWN"
     METERS_SILENT = "METERS_SILENT"
     PROMISE_BROKEN = "PROMISE_BROKEN"
@@ -45,6 +54,15 @@ class Alarm(StrEnum):
     """A transformer is not loaded any further for now."""
     GRACE_OVER = "GRACE_OVER"
     """Somebody has supply by a grace whose hours are over: the head end has to decide."""
+
+
+class RootStatus(Value):
+    """The root of trust in force. `steps`: from the installation's anchor."""
+
+    seq: int
+    steps: int
+    expires: int | None
+    revoked: int
 
 
 class ListStatus(Value):
@@ -116,7 +134,15 @@ class Status(Value):
     mono_ms: int
     wall_ms: int
     clock_trusted: bool
+    clock_source: TimeSource
+    """Who answers for the calendar time."""
     online: bool
+    clock_low_ms: int
+    """It is certainly not before this (milliseconds UTC)."""
+    clock_high_ms: int | None
+    """Nor after this; None: nobody who is trusted has said."""
+    root: RootStatus
+    memory: Memory
     site_seq: int | None
     meters: int
     list: ListStatus | None
@@ -165,7 +191,17 @@ def status_of(image: Image, now: Now) -> Status:
         mono_ms=now.mono_ms,
         wall_ms=now.wall_ms,
         clock_trusted=now.trusted,
+        clock_source=now.source if now.trusted else TimeSource.NONE,
         online=True,
+        clock_low_ms=now.wall_low_ms,
+        clock_high_ms=now.wall_high_ms,
+        root=RootStatus(
+            seq=image.root.seq,
+            steps=len(kept.roots),
+            expires=image.root.expires,
+            revoked=len(image.root.revoked),
+        ),
+        memory=image.memory,
         site_seq=None if kept.site is None else kept.site.seq,
         meters=len(image.roster),
         list=_list_status(image, now),
@@ -183,7 +219,7 @@ def status_of(image: Image, now: Now) -> Status:
         isolations=sum(tag.kind is not TagKind.HOLD for tag in kept.tags),
         stops=_stops(image, now),
         graces=_graces(image, now),
-        order_seq=kept.order_seq,
+        order_seq=kept.newest.order.seq,
         tasks=len(kept.tasks),
         records=image.number,
         acked_through=image.acked_through,
@@ -333,7 +369,12 @@ def _alarms(
             for ended in image.kept.ended.values()
         ),
     }
+    expires = image.root.expires
     standing |= {
+        Alarm.ROOT_EXPIRED: expires is not None and expires < now.wall_low_ms,
+        Alarm.EQUIVOCATION: image.kept.refusals.get("EQUIVOCATION", 0) > 0,
+        Alarm.BEHIND: image.memory is Memory.BEHIND,
+        Alarm.AMNESIA: image.memory is Memory.AMNESIA,
         Alarm.PROMISE_AT_RISK: any(_at_risk(meter, image) for meter in dark),
         Alarm.PACING_STOPPED: bool(image.kept.stops),
         Alarm.GRACE_OVER: any(grace.over_ms <= 0 for grace in _graces(image, now)),

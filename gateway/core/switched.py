@@ -16,7 +16,6 @@ from gateway.core.kept import (
     Ask,
     CloseMark,
     Closing,
-    Instant,
     Kept,
     MoveMark,
     Opened,
@@ -25,7 +24,7 @@ from gateway.core.kept import (
     Task,
     Trial,
 )
-from gateway.core.model import FOR_SAFETY, Cause, SupplyState
+from gateway.core.model import FOR_SAFETY, Cause, Instant, SupplyState
 from gateway.core.pacing import gap_after_ms
 from gateway.core.records import (
     CloseEnded,

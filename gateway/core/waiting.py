@@ -6,8 +6,8 @@ back. Must never look at documents or meters: it is told which instants count.
 
 import msgspec
 
-from gateway.core.kept import Instant, Restored
-from gateway.core.model import Now
+from gateway.core.kept import Restored
+from gateway.core.model import Instant, Now, TimeSource
 from gateway.core.records import Record
 
 CLAIM_MARGIN_MS = 60_000
@@ -15,9 +15,17 @@ CLAIM_MARGIN_MS = 60_000
 
 
 def instant_of(moment: Now | Record) -> Instant:
-    """The present, or when a record was made, as a point from which durations are counted."""
+    """The present, or when a record was made, as a point from which durations are counted.
+
+    Its calendar counts where the network stood behind it: a battery clock may be minutes off, and
+    so may a signed time.
+    """
+    source = moment.source if isinstance(moment, Now) else moment.clock
     return Instant(
-        boot=moment.boot, mono_ms=moment.mono_ms, wall_ms=moment.wall_ms, trusted=moment.trusted
+        boot=moment.boot,
+        mono_ms=moment.mono_ms,
+        wall_ms=moment.wall_ms,
+        trusted=moment.trusted and source is TimeSource.NETWORK,
     )
 
 

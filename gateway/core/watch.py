@@ -7,8 +7,10 @@ never close or open anything.
 from collections.abc import Callable, Iterator
 
 from gateway.core.image import HEAD_END_SILENT_MS, Image
+from gateway.core.kept import DAY_MS
 from gateway.core.model import Brake, DtId, Now
 from gateway.core.records import Body, HeadEndBack, HeadEndLost, PacingResumed, PacingStopped
+from gateway.core.trust_records import TimeNoted
 from gateway.core.waiting import at_least_ms, at_most_ms
 
 CHECKED_WITHIN_MS = 60_000
@@ -20,9 +22,17 @@ COOL_DOWN = "COOL_DOWN"
 
 def watched(image: Image, now: Now, look_again: Callable[[int], None]) -> Iterator[Body]:
     """What has changed by now; `look_again` is told when (boot clock) more may have."""
+    yield from _time(image, now)
     yield from _head_end(image, now, look_again)
     for dt in sorted({meter.dt for meter in image.roster.values()}):
         yield from _transformer(dt, image, now, look_again)
+
+
+def _time(image: Image, now: Now) -> Iterator[Body]:
+    # A gateway that has had nothing to write for months must not wake from a power failure in the
+    # belief that it is the day of its last record. Any reading brings it to look: no deadline.
+    if now.wall_low_ms - image.kept.wall_low_ms >= DAY_MS:
+        yield TimeNoted()
 
 
 def _head_end(image: Image, now: Now, look_again: Callable[[int], None]) -> Iterator[Body]:

@@ -1,76 +1,77 @@
 """The only file that asks the time.
 
-Owns the boot clock (CLOCK_BOOTTIME, which goes on through suspend) and the interval in which the
-calendar time lies. Must never let wall time measure a duration, nor let the lower bound fall.
+Owns the boot clock (CLOCK_BOOTTIME, which goes on through suspend), the calendar, and the question
+who stands behind it: a time daemon (adjtimex(2), any state but TIME_ERROR), a battery clock (`rtc`)
+or a time document that core has verified. Must never let wall time measure a duration, nor decide
+whom to believe (`interval` does).
 
-A Raspberry Pi may have no battery clock: until the kernel says that a time daemon disciplines it
-(adjtimex(2), any state but TIME_ERROR), the calendar is a claim and only the lower bound is known.
+A Raspberry Pi may have no battery clock: until somebody answers, the calendar is a claim and only
+the lower bound is known.
 """
 
 import ctypes
 import time
 from pathlib import Path
 
+from gateway.core.kept import TimeBound
 from gateway.core.model import Now
+from gateway.host.interval import Heard, bounded, present, raised, reckoning, reset
+from gateway.host.rtc import DEVICES, SYSFS, battery_clock_ms
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
-MARGIN_MS = 1_000
-"""What a disciplined clock may be off."""
-JUMP_MAX_MS = 400 * 86_400_000
-ASK_EVERY_MS = 10_000
+RTC_EVERY_MS = 60_000
+"""A battery clock is read over a slow wire; in between the boot clock counts on."""
 _TIMEX_BYTES = 512
 """More than `struct timex` has on any Linux; a zeroed one only asks (modes = 0)."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class HostClock:
     """The machine's time as `Now`, with a lower bound that only rises."""
 
-    def __init__(self, boot: str, wall_low_ms: int) -> None:
-        self._boot = boot
-        self._low_ms = wall_low_ms
-        self._low_at_ms = boot_ms()
-        self._synchronised = False
-        self._asked_at_ms: int | None = None
+    def __init__(
+        self, boot: str, wall_low_ms: int, *, sysfs: Path = SYSFS, devices: Path = DEVICES
+    ) -> None:
+        """`wall_low_ms`: when this was built; `sysfs`, `devices`: where its battery clock is."""
+        self._known = reckoning(boot, wall_low_ms, boot_ms())
+        self._sysfs = sysfs
+        self._devices = devices
+        self._rtc_ahead_ms: int | None = None
+        self._rtc_read_at_ms: int | None = None
 
     def now(self) -> Now:
         """The present instant."""
-        mono_ms, claimed_ms = boot_ms(), wall_ms()
-        low_ms, high_ms = interval(
-            self._low_ms + mono_ms - self._low_at_ms,
-            claimed_ms,
-            disciplined=self._disciplined(mono_ms),
-        )
-        return Now(
+        mono_ms = boot_ms()
+        claimed_ms, disciplined = _calendar()
+        heard = Heard(
             mono_ms=mono_ms,
-            boot=self._boot,
-            wall_ms=claimed_ms,
-            wall_low_ms=low_ms,
-            wall_high_ms=high_ms,
+            claimed_ms=claimed_ms,
+            disciplined=disciplined,
+            rtc_ms=self._rtc_ms(mono_ms),
         )
+        now, self._known = present(self._known, heard)
+        return now
 
     def raise_low(self, wall_low_ms: int) -> None:
         """Note that the time is certainly not before this; a smaller value changes nothing."""
-        mono_ms = boot_ms()
-        low_ms = self._low_ms + mono_ms - self._low_at_ms
-        self._low_ms, self._low_at_ms = max(low_ms, wall_low_ms), mono_ms
+        self._known = raised(self._known, wall_low_ms, boot_ms())
 
-    def _disciplined(self, mono_ms: int) -> bool:
-        if self._asked_at_ms is None or mono_ms - self._asked_at_ms >= ASK_EVERY_MS:
-            self._synchronised, self._asked_at_ms = _kernel_synchronised(), mono_ms
-        return self._synchronised
+    def reset_low(self, wall_low_ms: int) -> None:
+        """Forget what was noted, but not the day of the build."""
+        self._known = reset(self._known, wall_low_ms, boot_ms())
 
+    def bound(self, bound: TimeBound | None) -> None:
+        """Take what a time document of this boot says; None: none counts any more."""
+        self._known = bounded(self._known, bound)
 
-def interval(low_ms: int, claimed_ms: int, *, disciplined: bool) -> tuple[int, int | None]:
-    """The bounds of the calendar time: a claim counts where a time daemon stands behind it.
-
-    Not one before what is certain already, nor one more than 400 days beyond it: a wrong server
-    would make every receipt look expired for ever.
-    """
-    if not disciplined or not low_ms - MARGIN_MS <= claimed_ms <= low_ms + JUMP_MAX_MS:
-        return low_ms, None
-    return max(low_ms, claimed_ms - MARGIN_MS), claimed_ms + MARGIN_MS
+    def _rtc_ms(self, mono_ms: int) -> int | None:
+        if self._rtc_read_at_ms is None or mono_ms - self._rtc_read_at_ms >= RTC_EVERY_MS:
+            read_ms = battery_clock_ms(self._sysfs, self._devices)
+            self._rtc_ahead_ms = None if read_ms is None else read_ms - mono_ms
+            self._rtc_read_at_ms = mono_ms
+        return None if self._rtc_ahead_ms is None else mono_ms + self._rtc_ahead_ms
 
 
 def boot_ms() -> int:
@@ -88,7 +89,15 @@ def boot_id() -> str:
     return BOOT_ID.read_text(encoding="ascii").strip()
 
 
+def _calendar() -> tuple[int, bool]:
+    """What the calendar claims, and whether a time daemon stands behind that."""
+    # Asked on both sides: a step in between would lend the daemon's word to a calendar of before,
+    # and what is once certain stays so.
+    before = _kernel_synchronised()
+    claimed_ms = wall_ms()
+    return claimed_ms, before and _kernel_synchronised()
+
+
 def _kernel_synchronised() -> bool:
-    libc = ctypes.CDLL(None, use_errno=True)
-    state: int = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    state: int = _LIBC.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     return 0 <= state != TIME_ERROR

@@ -1,4 +1,4 @@
-"""The journal: the durable truth of the gateway, in one SQLite file.
+"""The journal: the durable truth of the gateway: one SQLite file, an archive, the marks.
 
-Owns the file and the order in which things reach the disk. Must never judge what it stores.
+Owns the files and the order in which things reach the disk. Must never judge what it stores.
 """

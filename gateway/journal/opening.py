@@ -17,6 +17,8 @@ from pathlib import Path
 
 import aiosqlite
 
+from gateway.journal.aside import beside, suspect_mark
+from gateway.journal.files import make_directory, sync_directory
 from gateway.journal.trouble import JournalError, Trouble, named_errors
 
 SCHEMA = Path(__file__).parent / "schema"
@@ -33,6 +35,7 @@ async def open_database(path: Path) -> aiosqlite.Connection:
         try:
             await _take_exclusively(database, path)
             await _check_ours(database, path)
+            await _check_whole(database, path)
             await _make_durable(database, path)
             await _migrate(database, path)
         except BaseException:
@@ -42,9 +45,7 @@ async def open_database(path: Path) -> aiosqlite.Connection:
 
 
 def _prepare_file(path: Path) -> None:
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True)
-        _sync_directory(path.parent.parent)
+    make_directory(path.parent)
     # Made only where it is not: closing a file drops every lock that this process has on it
     # (fcntl(2)), also those of a connection. The log beside it inherits these rights from it.
     try:
@@ -53,15 +54,10 @@ def _prepare_file(path: Path) -> None:
         if not path.is_file():
             raise FileExistsError(errno.EEXIST, "what stands there is no file") from None
         path.chmod(0o600)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    else:
+        for left in beside(path):  # of a file that is gone
+            left.unlink(missing_ok=True)
+    sync_directory(path.parent)
 
 
 async def _take_exclusively(database: aiosqlite.Connection, path: Path) -> None:
@@ -76,6 +72,17 @@ async def _check_ours(database: aiosqlite.Connection, path: Path) -> None:
     (row,) = await database.execute_fetchall("SELECT count(*) FROM sqlite_schema")
     if application != APPLICATION_ID and row[0] > 0:
         raise JournalError(Trouble.FOREIGN, path, f"application_id {application}")
+
+
+async def _check_whole(database: aiosqlite.Connection, path: Path) -> None:
+    # Every page is read only where SQLite has stumbled over one: a start must not take minutes.
+    suspect = suspect_mark(path)
+    if not await asyncio.to_thread(suspect.exists):
+        return
+    (row, *_) = await database.execute_fetchall("PRAGMA quick_check(1)")
+    if row[0] != "ok":
+        raise JournalError(Trouble.CORRUPT, path, str(row[0]))
+    await asyncio.to_thread(suspect.unlink)
 
 
 async def _make_durable(database: aiosqlite.Connection, path: Path) -> None:

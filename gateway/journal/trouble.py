@@ -1,9 +1,10 @@
 """What can be wrong with the journal, by name, with the path and the mend.
 
-Owns the translation of SQLite's result codes (sqlite.org/rescode.html). Must never decide what
-follows from it.
+Owns the translation of SQLite's result codes (sqlite.org/rescode.html) and of the file system's
+(errno(3)). Must never decide what follows from it.
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ def named_errors(path: Path) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise JournalError(_trouble_of(name), path, f"{error} ({name})") from error
     except OSError as error:
-        raise JournalError(Trouble.NOT_ACCESSIBLE, path, str(error.strerror)) from error
+        trouble = _BY_ERRNO.get(error.errno or 0, Trouble.NOT_ACCESSIBLE)
+        raise JournalError(trouble, path, str(error.strerror)) from error
 
 
 def _trouble_of(errorname: str) -> Trouble:
@@ -67,6 +69,13 @@ _BY_CODE = (
     ("SQLITE_CANTOPEN", Trouble.NOT_ACCESSIBLE),
     ("SQLITE_PERM", Trouble.NOT_ACCESSIBLE),
 )
+_BY_ERRNO = {
+    errno.ENOSPC: Trouble.DISK_FULL,
+    errno.EDQUOT: Trouble.DISK_FULL,
+    errno.EROFS: Trouble.READ_ONLY,
+    errno.EIO: Trouble.DISK_ERROR,
+    errno.EFBIG: Trouble.DISK_ERROR,
+}
 
 
 def _mend(trouble: Trouble) -> str:
@@ -74,7 +83,7 @@ def _mend(trouble: Trouble) -> str:
         case Trouble.LOCKED:
             return "another daemon has it open: stop that one, or give this one another path"
         case Trouble.CORRUPT:
-            return "set the file aside and start again: a new one is made"
+            return "start again: it is set aside, and made anew from the archive"
         case Trouble.FOREIGN:
             return "it is another program's database: give the journal another path"
         case Trouble.NEWER_SCHEMA:

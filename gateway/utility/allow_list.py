@@ -22,7 +22,14 @@ COLUMNS = {"DUPLICATE_ACCOUNT": "account", "ENTRY_AFTER_AS_OF": "n"}
 
 
 def list_from_table(
-    path: Path, *, gateway: str, seq: int, as_of_ms: int, stale_after_ms: int, may_be_empty: bool
+    path: Path,
+    *,
+    gateway: str,
+    seq: int,
+    as_of_ms: int,
+    stale_after_ms: int,
+    may_be_empty: bool,
+    nonce: str | None = None,
 ) -> AllowList:
     """The allow-list of a table of paid accounts. Raises `Mistake` with line and column."""
     rows = read_table(path, NEEDED, OPTIONAL)
@@ -36,6 +43,7 @@ def list_from_table(
         as_of=as_of_ms,
         stale_after=stale_after_ms,
         accounts=tuple(_entry(row) for row in rows),
+        nonce=nonce,
     )
     try:
         allow_list = msgspec.convert(msgspec.to_builtins(draft), AllowList)

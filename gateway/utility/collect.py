@@ -187,6 +187,7 @@ class Collector:
                 gateway=gateway,
                 through=taken.position.through,
                 duplicates=taken.duplicates,
+                parted_after=taken.parted_after,
                 records=batch.records[taken.duplicates :],
             )
         )

@@ -2,6 +2,10 @@
 
 Owns the head end's SQLite file. Must never take a record whose predecessor it does not hold, nor
 one that does not continue the chain: what is acknowledged from here is cleared over there.
+
+A gateway whose journal was lost, or put back from an old card, begins another life: its records
+part from those that are held where one of its processes began. Both lives are kept; the newest is
+the one that goes on.
 """
 
 import asyncio
@@ -24,18 +28,28 @@ _Result = TypeVar("_Result")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
     gateway TEXT NOT NULL,
+    life INTEGER NOT NULL,
     number INTEGER NOT NULL,
     chain BLOB NOT NULL,
     content BLOB NOT NULL,
-    PRIMARY KEY (gateway, number)
+    PRIMARY KEY (gateway, life, number)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gateway (
     id TEXT PRIMARY KEY,
+    life INTEGER NOT NULL DEFAULT 1,
     duplicates INTEGER NOT NULL DEFAULT 0,
     gaps INTEGER NOT NULL DEFAULT 0,
     refused INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+-- The records of the life that goes on.
+CREATE VIEW IF NOT EXISTS newest AS
+    SELECT record.* FROM record JOIN gateway
+    ON gateway.id = record.gateway AND gateway.life = record.life;
 """
+
+
+BEGINNINGS = frozenset({"started", "journal_lost", "marks_ahead"})
+"""The kinds of record with which a process begins: only there another life may part."""
 
 
 class BatchRefusal(StrEnum):
@@ -65,6 +79,8 @@ class Taken(Value):
     new: int = 0
     duplicates: int = 0
     refusal: BatchRefusal | None = None
+    parted_after: int | None = None
+    """Another life began after that record: the journal was lost, or an old one put back."""
 
 
 class Counts(Value):
@@ -74,11 +90,17 @@ class Counts(Value):
     duplicates: int
     gaps: int
     refused: int
+    lives: int = 1
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    type: str
 
 
 class _Numbered(msgspec.Struct, frozen=True):
-    # Only the number is read: a head end must keep records of kinds that it does not know yet.
+    # No more is read: a head end must keep records of kinds that it does not know yet.
     number: int
+    body: _Kind
 
 
 class Collected:
@@ -120,8 +142,9 @@ class Collected:
     def position(self, gateway: GatewayId) -> Position:
         """How far the records of a gateway are held. Raises `sqlite3.Error`."""
         row = self._connection.execute(
-            "SELECT number, chain FROM record WHERE gateway = ? ORDER BY number DESC LIMIT 1",
-            (gateway,),
+            "SELECT number, chain FROM record WHERE gateway = ? AND life = ?"
+            " ORDER BY number DESC LIMIT 1",
+            (gateway, self._life(gateway)),
         ).fetchone()
         if row is None:
             return Position(through=0, chain=CHAIN_START)
@@ -146,25 +169,58 @@ class Collected:
         chain = bytes.fromhex(batch.prev)
         if chain != self._chain(gateway, batch.first - 1):
             return Taken(position=held, refusal=BatchRefusal.CHAIN_MISMATCH)
-        rows: list[tuple[str, int, bytes, bytes]] = []
+        rows: list[tuple[int, bytes, bytes]] = []
+        parted_after: int | None = None
         for number, raw in enumerate(batch.records, batch.first):
             content = bytes(raw)
             chain = chain_hash(chain, content)
-            if _number(content) != number:
+            said = _said(content)
+            if said is None or said.number != number:
                 return Taken(position=held, refusal=BatchRefusal.WRONG_NUMBER)
-            if number > held.through:
-                rows.append((gateway, number, chain, content))
-            elif chain != self._chain(gateway, number):
+            known = number <= held.through and parted_after is None
+            if known and chain == self._chain(gateway, number):
+                continue
+            if known and said.body.type not in BEGINNINGS:
                 return Taken(position=held, refusal=BatchRefusal.CHAIN_MISMATCH)
-        self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", rows)
-        position = Position(through=rows[-1][1], chain=rows[-1][2]) if rows else held
-        return Taken(position=position, new=len(rows), duplicates=len(batch.records) - len(rows))
+            if known:
+                parted_after = number - 1
+            rows.append((number, chain, content))
+        if parted_after is not None:
+            self._part(gateway, parted_after)
+        life = self._life(gateway)
+        self._connection.executemany(
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?)", [(gateway, life, *row) for row in rows]
+        )
+        return Taken(
+            position=Position(through=rows[-1][0], chain=rows[-1][1]) if rows else held,
+            new=len(rows),
+            duplicates=len(batch.records) - len(rows),
+            parted_after=parted_after,
+        )
+
+    def _part(self, gateway: GatewayId, after: int) -> None:
+        # The life before stays as it is: what it says was acknowledged once.
+        life = self._life(gateway)
+        self._connection.execute(
+            "INSERT INTO record SELECT gateway, life + 1, number, chain, content FROM record"
+            " WHERE gateway = ? AND life = ? AND number <= ?",
+            (gateway, life, after),
+        )
+        self._connection.execute("INSERT OR IGNORE INTO gateway (id) VALUES (?)", (gateway,))
+        self._connection.execute("UPDATE gateway SET life = life + 1 WHERE id = ?", (gateway,))
+
+    def _life(self, gateway: GatewayId) -> int:
+        row = self._connection.execute(
+            "SELECT life FROM gateway WHERE id = ?", (gateway,)
+        ).fetchone()
+        return 1 if row is None else int(row[0])
 
     def _chain(self, gateway: GatewayId, number: int) -> bytes | None:
         if number == 0:
             return CHAIN_START
         row = self._connection.execute(
-            "SELECT chain FROM record WHERE gateway = ? AND number = ?", (gateway, number)
+            "SELECT chain FROM record WHERE gateway = ? AND life = ? AND number = ?",
+            (gateway, self._life(gateway), number),
         ).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -207,7 +263,7 @@ def contents_of(path: Path, gateway: str) -> tuple[bytes, ...]:
     """The canonical bytes of a gateway's records, in order. Raises `sqlite3.Error`."""
     with closing(_reading(path)) as connection:
         rows = connection.execute(
-            "SELECT content FROM record WHERE gateway = ? ORDER BY number", (gateway,)
+            "SELECT content FROM newest WHERE gateway = ? ORDER BY number", (gateway,)
         )
         return tuple(bytes(content) for (content,) in rows)
 
@@ -216,21 +272,21 @@ def counts_of(path: Path, gateway: str) -> Counts:
     """How many records of a gateway are held, and what else came. Raises `sqlite3.Error`."""
     with closing(_reading(path)) as connection:
         (written,) = connection.execute(
-            "SELECT count(*) FROM record WHERE gateway = ?", (gateway,)
+            "SELECT count(*) FROM newest WHERE gateway = ?", (gateway,)
         ).fetchone()
         row = connection.execute(
-            "SELECT duplicates, gaps, refused FROM gateway WHERE id = ?", (gateway,)
+            "SELECT duplicates, gaps, refused, life FROM gateway WHERE id = ?", (gateway,)
         ).fetchone()
-    duplicates, gaps, refused = row or (0, 0, 0)
-    return Counts(written=written, duplicates=duplicates, gaps=gaps, refused=refused)
+    duplicates, gaps, refused, lives = row or (0, 0, 0, 1)
+    return Counts(written=written, duplicates=duplicates, gaps=gaps, refused=refused, lives=lives)
 
 
 def _reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _number(content: bytes) -> int | None:
+def _said(content: bytes) -> _Numbered | None:
     try:
-        return msgspec.json.decode(content, type=_Numbered).number
+        return msgspec.json.decode(content, type=_Numbered)
     except msgspec.DecodeError:
         return None

@@ -27,12 +27,17 @@ class GatewayPresence(Tagged, tag="gateway"):
 
 
 class BatchCollected(Tagged, tag="collected"):
-    """Records were stored and acknowledged. `duplicates`: how many of the batch were held."""
+    """Records were stored and acknowledged. `duplicates`: how many of the batch were held.
+
+    `parted_after`: the gateway's journal was lost or an old one put back; from after that record on
+    they are of another life.
+    """
 
     gateway: GatewayId
     through: int
     duplicates: int
     records: tuple[msgspec.Raw, ...]
+    parted_after: int | None = None
 
 
 class MessageRefused(Tagged, tag="refused"):
@@ -55,6 +60,11 @@ def in_words(event: Collecting) -> Iterator[str]:
         case GatewayPresence():
             yield f"{event.gateway}: {'online' if event.online else 'gone'}"
         case BatchCollected():
+            if event.parted_after is not None:
+                yield (
+                    f"{event.gateway}: ITS JOURNAL WAS LOST, or an old one put back: it goes on "
+                    f"after record {event.parted_after}; what was held of later is kept apart"
+                )
             for raw in event.records:
                 yield f"{event.gateway}: {_record_in_words(raw)}"
             again = f", {event.duplicates} came again" if event.duplicates else ""

@@ -32,8 +32,8 @@ from gateway.host.clock import wall_ms
 from gateway.utility.arguments import FILE, GATEWAY, JSON, OUT, TIME, put, tells_mistakes, time_of
 from gateway.utility.broker import ask_options, checked_id
 from gateway.utility.next_order import NextOrder, next_order
-from gateway.utility.ordering import checked_order, cuts_from_table, distinct_keys, sign_order
-from gateway.utility.sign import SigningKey
+from gateway.utility.ordering import checked_order, cuts_from_table, sign_order
+from gateway.utility.sign import SigningKey, distinct_keys
 from gateway.utility.when import parse_span
 
 METER = click.option("--meter", required=True, help="Serial number of the meter.")

@@ -5,7 +5,6 @@ what a gateway would refuse in itself, nor date a cut by its own clock: the ledg
 an account has not paid, and a payment after that stands.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -65,11 +64,6 @@ def checked_order(draft: Order) -> Order:
     except Unsound as unsound:
         raise _refused(unsound) from unsound
     return order
-
-
-def distinct_keys(keys: Sequence[SigningKey]) -> tuple[SigningKey, ...]:
-    """Each key once: given twice, or under two names, it is still one."""
-    return tuple({key.public().public: key for key in keys}.values())
 
 
 def sign_order(order: Order, keys: tuple[SigningKey, ...]) -> bytes:

@@ -17,7 +17,8 @@ from gateway.headend.dialler import Dialler, Role
 from gateway.headend.messages import DOCUMENT_MAX, Topics, pack_document
 from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
 from gateway.utility.broker import broker_options, checked_id
-from gateway.utility.files import Mistake, read_whole
+from gateway.utility.files import Mistake
+from gateway.utility.show import documents_in
 
 CONFIRM_TIMEOUT_S = 30.0
 
@@ -58,22 +59,24 @@ async def publish_document(
 @click.option("--gateway", callback=checked_id, required=True, help="The gateway that it is for.")
 @click.argument("file", type=click.Path(path_type=Path))
 def publish(settings: BrokerSettings, utility: IdText, gateway: IdText, file: Path) -> None:
-    """Send a signed document to one gateway by MQTT.
+    """Send a file's signed documents to one gateway by MQTT.
 
-    Returns when the broker has taken it. The gateway answers with a record: see collect.
+    Returns when the broker has taken them. The gateway answers with a record: see collect.
 
     \b
     Example:
       feeder-gateway utility publish --broker localhost --utility demo --gateway gw-7 list.jws
     """
     try:
-        document = read_whole(file).strip()
-        asyncio.run(publish_document(document, settings, utility=utility, gateway=gateway))
+        documents = documents_in(file)
     except Mistake as mistake:
         raise click.ClickException(str(mistake)) from mistake
-    except NotPublished as failed:
-        raise click.ClickException(f"{file}: not published: {failed}") from failed
-    click.echo(f"{file}: the broker has it for gateway {gateway} ({len(document)} bytes)")
+    for place, document in documents:
+        try:
+            asyncio.run(publish_document(document, settings, utility=utility, gateway=gateway))
+        except NotPublished as failed:
+            raise click.ClickException(f"{place}: not published: {failed}") from failed
+        click.echo(f"{place}: the broker has it for gateway {gateway} ({len(document)} bytes)")
 
 
 async def _dial(settings: BrokerSettings) -> Session:

@@ -1,35 +1,34 @@
-"""What a document says, for people, and whether a root vouches for it.
+"""What a document says, for people.
 
 Owns the reading of documents at the command line. Must never present an unproven document as a
-proven one.
+proven one, nor show what a PIN or a code is checked against.
 """
 
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, assert_never
 
-from gateway.core.documents import AllowList, Document, Receipt, Site, decode
+from gateway.core.documents import AllowList, Checkpoint, Receipt, Site, Time
 from gateway.core.model import Value
 from gateway.core.orders import Order, kind_of, plain_order
-from gateway.core.signature import (
-    FIELD_DOCUMENTS,
-    DocumentType,
-    Rejected,
-    Root,
-    Verified,
-    digest_of,
-    strict_json,
-    verify,
-)
-from gateway.core.soundness import Unsound
-from gateway.utility.files import Mistake, read_whole
-from gateway.utility.soundness import check_in_itself, check_signers
+from gateway.core.parts import Unjoinable, documents_of
+from gateway.core.people import Badge
+from gateway.core.signature import Rejected, digest_of, strict_json
+from gateway.core.trust import Root
+from gateway.utility.files import INPUT_BYTES_MAX, Mistake, mistake_in, read_whole
+from gateway.utility.sign import Paper
 from gateway.utility.when import OUR_DAYS_MS, show_time
 
-TIMES = frozenset({"n", "as_of", "stale_after", "paid_at", "iat", "exp", "issued_at"})
+TIMES = frozenset(
+    {"n", "as_of", "stale_after", "paid_at", "iat", "exp", "issued_at", "expires", "after", "now"}
+    | {"wall_ms"}
+)
+VERIFIERS = frozenset({"pin", "code"})
+STDIN = Path("-")
 
 
 class Unproven(Value):
@@ -44,29 +43,28 @@ class Unproven(Value):
     payload: dict[str, Any]
 
 
-class Judgement(Value):
-    """What a gateway with this root would say before it looks at what it has in force."""
-
-    word: str
-    """OK, or the refusal's name."""
-    detail: str
-    digest: str
-    """What a gateway's journal names it by."""
-
-
 def documents_in(path: Path) -> list[tuple[str, bytes]]:
-    """The documents of a file with the place of each: one, or several, one a line.
+    """The documents of a file (`-`: standard input) with the place of each.
 
     Raises `Mistake`.
     """
-    content = read_whole(path).strip()
-    if not content:
+    content = sys.stdin.buffer.read(INPUT_BYTES_MAX) if path == STDIN else read_whole(path)
+    try:
+        # A byte that is no text stays itself: it is the verifier's to refuse.
+        found = documents_of(content.decode("utf-8", "surrogateescape"))
+    except Unjoinable as unjoinable:
+        wrong = f"{unjoinable.name}: {unjoinable.detail}"
+        raise mistake_in(path, wrong, "scan the codes again") from unjoinable
+    if not found:
         raise Mistake(path, "the file is empty", "give a signed document")
-    if content.startswith(b"["):
-        return [(str(path), content)]
-    lines = [(at, line.strip()) for at, line in enumerate(content.split(b"\n"), start=1)]
-    several = len(lines) > 1
-    return [(f"{path}: line {at}" if several else str(path), line) for at, line in lines if line]
+    several = len(found) > 1
+    return [
+        (
+            f"{path}: {one.place}" if several else str(path),
+            one.text.encode(errors="surrogateescape"),
+        )
+        for one in found
+    ]
 
 
 def read_unproven(place: str, raw: bytes) -> Unproven:
@@ -94,25 +92,7 @@ def unproven_lines(unproven: Unproven) -> Iterator[str]:
         yield from _member_lines(plain(name), value, name)
 
 
-def judge(raw: bytes, root: Root) -> Judgement:
-    """Whether this root vouches for a document, and whether it makes sense in itself."""
-    try:
-        verified = verify(raw, FIELD_DOCUMENTS | {DocumentType.ROOT}, root)
-        if verified.type is DocumentType.ROOT:
-            detail = f"{verified.type}{_signers(verified)}"
-        else:
-            document = decode(verified)
-            check_in_itself(document)
-            check_signers(document, len(verified.signers))
-            detail = f"{verified.type} {summary(document)}{_signers(verified)}"
-    except Rejected as flaw:
-        return Judgement(word=flaw.flaw, detail=flaw.detail, digest=digest_of(raw))
-    except Unsound as unsound:
-        return Judgement(word=unsound.name, detail=unsound.detail, digest=digest_of(raw))
-    return Judgement(word="OK", detail=detail, digest=verified.digest)
-
-
-def summary(document: Document) -> str:
+def summary(document: Paper) -> str:
     """A document in one line."""
     match document:
         case Site():
@@ -128,6 +108,21 @@ def summary(document: Document) -> str:
             what = f"{kind_of(document.act)} order {document.id}{_named(document)}"
             valid = f"valid {show_time(document.iat)} to {show_time(document.exp)}"
             return f"{what}, seq {document.seq} for gateway {document.gateway}, {valid}"
+        case Root():
+            revoked = f", {len(document.revoked)} revocations" if document.revoked else ""
+            ends = "" if document.expires is None else f", expires {show_time(document.expires)}"
+            return f"seq {document.seq}, {len(document.keys)} keys{revoked}{ends}"
+        case Time():
+            return f"{show_time(document.now)} for nonce {plain(document.nonce)}"
+        case Badge():
+            who = f"badge {document.id} of {plain(document.name)}, {', '.join(document.roles)}"
+            return f"{who}, valid {show_time(document.iat)} to {show_time(document.exp)}"
+        case Checkpoint():
+            clock = (
+                "by a trusted clock" if document.trusted else "by a clock that nobody vouches for"
+            )
+            upto = f"records up to {document.number}, chain hash {document.chain}"
+            return f"gateway {document.gateway}, {upto}, at {show_time(document.wall_ms)} {clock}"
         case _:
             assert_never(document)
 
@@ -147,10 +142,6 @@ def _named(order: Order) -> str:
         f"{name} {args[name]}" for name in ("account", "meter", "dt", "order") if args.get(name)
     ]
     return f" of {', '.join(said)}" if said else ""
-
-
-def _signers(verified: Verified) -> str:
-    return f", signed by {', '.join(verified.signers)}"
 
 
 def _part(token: bytes, at: int) -> dict[str, Any]:
@@ -186,6 +177,8 @@ def _in_line(value: object, name: str = "") -> str:
             return ", ".join(f"{plain(n)} {_in_line(part, n)}" for n, part in value.items())
         case list():
             return " ".join(_in_line(part) for part in value)
+        case str() if name in VERIFIERS and value.startswith("$"):
+            return "(a verifier, not shown)"
         case str():
             return plain(value)
         case int() if name in TIMES and value in OUR_DAYS_MS:

@@ -50,6 +50,7 @@ def site_from_roster(
         disconnection=terms.disconnection,
         grace=terms.grace,
         helpdesk_phone=terms.helpdesk_phone,
+        technicians=terms.technicians,
     )
     try:
         site = msgspec.convert(msgspec.to_builtins(draft), Site)

@@ -13,8 +13,9 @@ from typing import Annotated
 import msgspec
 
 from gateway.config import TOML_WORDS
-from gateway.core.documents import METERS_MAX, place_and_mend
+from gateway.core.documents import METERS_MAX, TECHNICIANS_MAX, place_and_mend
 from gateway.core.model import Value
+from gateway.core.people import Technician
 from gateway.core.terms import Disconnection, Grace, Limits, Pacing, Transformer
 from gateway.utility.files import Mistake, mistake_in, read_whole
 
@@ -30,6 +31,7 @@ class Terms(Value):
     disconnection: Disconnection = Disconnection()
     grace: Grace | None = None
     transformers: Annotated[tuple[Transformer, ...], msgspec.Meta(max_length=METERS_MAX)] = ()
+    technicians: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=TECHNICIANS_MAX)] = ()
 
 
 def read_terms(path: Path) -> Terms:
@@ -66,6 +68,9 @@ def _unknown(given: object, taken: object, place: str) -> Iterator[str]:
 
 
 def _in_toml_words(said: str) -> str:
+    if "argon2id" in said:
+        # The pattern is a line long, and a PIN that was put there is not to be shown.
+        return f"{said.partition(':')[0]}: not what a PIN is checked against; make it with `pin`"
     place, _, what = said.rpartition(": Expected ")
     if not place:
         return said

@@ -20,6 +20,7 @@ from gateway.core.fact import (
     TagKind,
 )
 from gateway.core.image import Image
+from gateway.core.kept import TimeBound
 from gateway.core.model import Now, Reading, Serial, SupplyState
 from gateway.core.orders import Order
 from gateway.core.records import Body, Stored, read_record
@@ -138,12 +139,19 @@ class HandClock:
             mono_ms=5 * HOUR_MS, boot="boot-1", wall_ms=NOON_MS, wall_low_ms=NOON_MS - 1_000
         )
         self.low_ms = 0
+        self.bounds: list[TimeBound | None] = []
 
     def now(self) -> Now:
         return self.instant
 
     def raise_low(self, wall_low_ms: int) -> None:
         self.low_ms = max(self.low_ms, wall_low_ms)
+
+    def reset_low(self, wall_low_ms: int) -> None:
+        self.low_ms = wall_low_ms
+
+    def bound(self, bound: TimeBound | None) -> None:
+        self.bounds.append(bound)
 
     def wait(self, ms: int) -> None:
         now = self.instant
@@ -208,6 +216,8 @@ def document(of: Document) -> DocumentClaim:
             raw = sign_receipt(of)
         case Order():
             raw = sign_order(of)
+        case _:
+            raise AssertionError(of)
     return DocumentClaim(raw=raw, road=Road.MQTT)
 
 

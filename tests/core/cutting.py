@@ -11,6 +11,7 @@ from gateway.core.disconnection import LIFE_MAX_MS, OpenVerdict
 from gateway.core.fact import Move, Outcome, SwitchCommand
 from gateway.core.image import with_kept
 from gateway.core.kept import Task
+from gateway.core.marks import Mark
 from gateway.core.model import Meter, SupplyState
 from gateway.core.orders import Act, ReleaseForce
 from gateway.core.records import TaskEnded
@@ -136,6 +137,11 @@ def is_changed(world: World, **members: object) -> None:
 
 def moves_to_another_account(world: World) -> None:
     is_changed(world, account="A9")
+
+
+def newer_documents_were_lost(world: World) -> None:
+    newest = msgspec.structs.replace(world.image.kept.newest, list=Mark(seq=99))
+    world.image = with_kept(world.image, newest=newest)
 
 
 def list_goes_stale(world: World) -> None:
@@ -273,6 +279,7 @@ _FIRST: tuple[tuple[OpenVerdict, Flaw], ...] = (
     (OpenVerdict.EXPIRED, too_late),
     (OpenVerdict.NOT_YET_VALID, too_early),
     (OpenVerdict.CLOCK_UNKNOWN, no_clock),
+    (OpenVerdict.MEMORY_LOST, to_the_world(newer_documents_were_lost)),
     (OpenVerdict.LIST_STALE, to_the_world(list_goes_stale)),
 )
 _THEN: tuple[tuple[OpenVerdict, Flaw], ...] = (

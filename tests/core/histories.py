@@ -18,9 +18,9 @@ from gateway.core.orders import (
     Resume,
 )
 from gateway.core.records import Started
-from gateway.core.signature import Role
 from gateway.core.standing import Standing
 from gateway.core.terms import CheckMeter, Disconnection, Grace, Pacing, Transformer
+from gateway.core.trust import Role
 from tests.core.papers import LEDGER_MS, M1, M2, cut, entry, meter
 from tests.core.steps import (
     Asks,

@@ -1,10 +1,14 @@
 """The papers and meters that the tests speak of, and the hours they speak in."""
 
+import msgspec
+
 from gateway.core.documents import AllowList, ListEntry, Receipt
 from gateway.core.image import Image
+from gateway.core.kept import Kept
 from gateway.core.model import (
     GatewayId,
     Meter,
+    Now,
     ProfileAbility,
     Station,
 )
@@ -111,3 +115,14 @@ def cut(*numbers: int, n: int = 100) -> Disconnect:
             for number in numbers
         )
     )
+
+
+def clock_after(now: Now, kept: Kept) -> Now:
+    """The present as the host's clock bounds it once that is known."""
+    low_ms, high_ms, bound = now.wall_low_ms, now.wall_high_ms, kept.bound
+    if kept.wall_low_ms < low_ms:
+        low_ms, high_ms = kept.wall_low_ms, None
+    elif bound is not None and bound.boot == now.boot:
+        past_ms = now.mono_ms - bound.mono_ms
+        low_ms, high_ms = max(low_ms, bound.low_ms + past_ms), bound.high_ms + past_ms
+    return msgspec.structs.replace(now, wall_low_ms=low_ms, wall_high_ms=high_ms)

@@ -15,10 +15,13 @@ from gateway.core.disconnection import (
     may_open,
 )
 from gateway.core.fact import Move
+from gateway.core.image import with_kept
+from gateway.core.marks import Mark
 from gateway.core.orders import Act
-from gateway.core.records import OrderAccepted, OrderRefused
+from gateway.core.records import OrderAccepted, OrderRefused, Refused
 from gateway.core.sequence import nonce_of
 from gateway.core.standing import Standing
+from gateway.core.waiting import instant_of
 from tests.core.cutting import (
     ACTS,
     AGAINST,
@@ -44,6 +47,7 @@ from tests.core.cutting import (
     lit,
     moves_to_another_account,
     neighbour_was_cut,
+    newer_documents_were_lost,
     nothing,
     pays,
     sets_terms,
@@ -159,9 +163,13 @@ def neighbour_is_protected(world: World) -> None:
 
 
 def no_list_ever_came(world: World) -> None:
-    world.image = msgspec.structs.replace(
-        world.image, kept=msgspec.structs.replace(world.image.kept, list_in_force=None)
-    )
+    kept = world.image.kept
+    newest = msgspec.structs.replace(kept.newest, list=Mark())
+    world.image = with_kept(world.image, list_in_force=None, newest=newest)
+
+
+def nothing_is_known_of_before(world: World) -> None:
+    world.image = with_kept(world.image, amnesia=instant_of(world.now))
 
 
 def type_is_not_driven_any_more(world: World) -> None:
@@ -209,6 +217,8 @@ EVERY_ORDER: list[Row] = [
     ("with a stale list", list_goes_stale, in_order, "LIST_STALE"),
     ("with a list that is stale when it is issued", no_clock_and_a_list_for_a_minute,
      issued_when_the_list_is_stale, "LIST_STALE"),
+    ("when a newer list was lost", newer_documents_were_lost, in_order, "MEMORY_LOST"),
+    ("when all was lost", nothing_is_known_of_before, in_order, "MEMORY_LOST"),
     ("without any list", no_list_ever_came, in_order, "LIST_STALE"),
     ("read 15 minutes ago", reached_15_minutes_ago, in_order, ACCEPTED),
     ("read longer ago", reached_longer_ago, in_order, "NOT_REACHED"),
@@ -279,7 +289,8 @@ def test_an_order_comes(act: Act, step: Step, ordered: Comes, answer: str) -> No
         assert kept.tasks["M1"].order == body.id
         assert (world.standing() is Standing.CUT) is (act == ACTS[Move.OPEN])
     else:
-        assert isinstance(body, OrderRefused)
+        never_come = answer == "SECOND_KEY_MISSING"
+        assert isinstance(body, Refused if never_come else OrderRefused)
         assert body.name == answer
         assert (kept.tasks, kept.words, kept.proofs) == (before.tasks, before.words, before.proofs)
     assert tuple(world.commands) == commands

@@ -35,6 +35,7 @@ from gateway.core.orders import (
     Resume,
     kind_of,
 )
+from gateway.core.people import Technician
 from gateway.core.signature import (
     FIELD_DOCUMENTS,
     DocumentType,
@@ -47,6 +48,7 @@ from gateway.core.signature import (
 from gateway.core.soundness import Unsound
 from gateway.core.soundness import check as check_at
 from gateway.utility.sign import payload_of
+from tests.core.test_people import CHEAP, DEVI, UNSOUND_BADGES
 from tests.core.test_soundness import UNSOUND as UNSOUND_SITES
 from tests.core.test_soundness import UNSOUND_ORDERS
 from tests.signing import ROOT, ROOT_RAW, sign_list, sign_order, sign_receipt, sign_site
@@ -127,7 +129,12 @@ def check(document: Document) -> None:
     check_at(document, STATION)
 
 
+def staffed(*technicians: Technician) -> Site:
+    return msgspec.structs.replace(SITE, technicians=technicians)
+
+
 SOUND = [
+    ("a site with a technician", staffed(DEVI)),
     ("a roster of two meter types", SITE),
     ("an empty roster", site_of()),
     ("one address on two buses", site_of(ONE, altered(TWO, unit=1, bus="bus2"))),
@@ -143,6 +150,8 @@ SOUND = [
 ]
 
 UNSOUND = [
+    ("DUPLICATE_TECHNICIAN", "one id for two", staffed(DEVI, DEVI)),
+    ("WEAK_VERIFIER", "a PIN that is tried out too fast", staffed(CHEAP)),
     ("WRONG_AUDIENCE", "site of another gateway", site_of(gateway="rewa-8")),
     ("WRONG_AUDIENCE", "list of another gateway", list_of(gateway="rewa-8")),
     ("WRONG_AUDIENCE", "name in other letters", list_of(gateway="Rewa-7")),
@@ -195,7 +204,8 @@ def test_a_document_is_unsound_with(name: str, said: str, document: Document) ->
 def test_every_name_is_seen_here_or_in_test_soundness() -> None:
     names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', inspect.getsource(soundness)))
     here, there = {row[0] for row in UNSOUND}, {row[2] for row in UNSOUND_SITES}
-    assert names == here | there | {row[3] for row in UNSOUND_ORDERS}
+    badges = {row[1] for row in UNSOUND_BADGES}
+    assert names == here | there | badges | {row[3] for row in UNSOUND_ORDERS}
 
 
 def test_the_place_is_named() -> None:
@@ -342,7 +352,7 @@ def test_a_payload_is_malformed(said: str, kind: DocumentType, payload: bytes) -
 def test_what_a_later_release_adds_is_passed_over() -> None:
     payload = changed(
         SITE,
-        technicians=[{"name": "S. Devi"}],
+        linemen=[{"name": "S. Devi"}],
         meters=[{**msgspec.to_builtins(ONE), "x": 1}],
         disconnection={**msgspec.to_builtins(SITE.disconnection), "x": 1},
     )

@@ -222,14 +222,17 @@ async def test_of_an_order_that_brings_more_than_its_own_record_all_is_written()
     assert (placed.target, placed.by, placed.origin) == ("M1", "order order-1", Origin.ORDER)
 
 
-async def test_a_refused_order_is_archived_for_it_is_used_up() -> None:
+async def test_a_refused_order_is_used_up_and_not_archived_for_it_says_nothing() -> None:
     corridor = await installed()
     ordered = cut_of_m1(1)
     assert await corridor.tick(ordered) == ["LIST_STALE"]
     (refused,) = corridor.journal.bodies()[-1:]
     assert isinstance(refused, OrderRefused)
-    assert [one.raw for one in corridor.journal.batches[-1].documents] == [ordered.raw]
-    assert await corridor.tick(ordered) == ["DUPLICATE"]
+    assert corridor.journal.batches[-1].documents == ()
+    marks = corridor.journal.batches[-1].marks
+    assert marks is not None
+    assert (marks.order.seq, marks.order.digest) == (1, refused.digest)
+    assert await corridor.tick(ordered) == ["LIST_STALE"], "said again, not judged again"
 
 
 # --- reports ---

@@ -8,7 +8,19 @@ import msgspec
 import pytest
 
 from gateway.core.fact import Move, Origin, Outcome, Road, TagKind, Why
-from gateway.core.model import Account, Brake, Cause, Digest, DtId, Now, Serial, SupplyState
+from gateway.core.marks import Mark, Marks, Tag
+from gateway.core.model import (
+    Account,
+    Brake,
+    Cause,
+    Digest,
+    DtId,
+    Instant,
+    Now,
+    Serial,
+    SupplyState,
+    TimeSource,
+)
 from gateway.core.orders import (
     Act,
     Cancel,
@@ -34,6 +46,7 @@ from gateway.core.records import (
     ListInstalled,
     OrderAccepted,
     OrderRefused,
+    OrderRestored,
     PacingResumed,
     PacingStopped,
     ReceiptAccepted,
@@ -51,8 +64,23 @@ from gateway.core.records import (
     record_of,
     store,
 )
+from gateway.core.trust_records import (
+    JournalLost,
+    KeyRevoked,
+    MarksAhead,
+    RootInstalled,
+    TimeNoted,
+    TimeSet,
+)
 
-NOW = Now(mono_ms=1, boot="boot-1", wall_ms=3, wall_low_ms=2, wall_high_ms=4)
+NOW = Now(
+    mono_ms=1,
+    boot="boot-1",
+    wall_ms=3,
+    wall_low_ms=2,
+    wall_high_ms=4,
+    source=TimeSource.RTC,
+)
 A1, M1, T1, DIGEST = Account("A1"), Serial("M1"), DtId("T1"), Digest("d" * 64)
 ACTS: tuple[Act, ...] = (
     Disconnect(accounts=(CutEntry(account="A1", meter="M1", n=5),)),
@@ -65,8 +93,26 @@ ACTS: tuple[Act, ...] = (
     Resume(dt="T1", reason="fuse"),
     Cancel(order="order-1"),
 )
+HOLD = Tag(
+    kind=TagKind.HOLD,
+    target="M1",
+    origin=Origin.TECHNICIAN,
+    by="S. Devi",
+    reason="burnt",
+    since=Instant(boot="boot-1", mono_ms=1, wall_ms=3),
+)
+MARKS = Marks(list=Mark(seq=7, digest=DIGEST), tags=(HOLD,), wall_low_ms=2)
 BODIES: tuple[Body, ...] = (
     Started(version="0.1"),
+    JournalLost(trouble="CORRUPT", marks=MARKS, amnesia=False),
+    MarksAhead(marks=MARKS),
+    RootInstalled(
+        seq=2, digest=DIGEST, signers=("root-1", "root-2"), road=Road.LOCAL, clock_reset=True
+    ),
+    KeyRevoked(kid="receipt-1", after=5, accounts=(A1,), more=2, list=DIGEST),
+    TimeSet(low_ms=5, high_ms=6, digest=DIGEST, signer="time-1", road=Road.LOCAL),
+    TimeNoted(),
+    OrderRestored(id="order-1", seq=3, act=ACTS[0], digest=DIGEST, signers=("order-1", "order-2")),
     SiteInstalled(seq=1, digest=DIGEST, signer="site-1", road=Road.INSTALLED, meters=2),
     ListInstalled(seq=1, digest=DIGEST, signer="list-1", road=Road.MQTT, as_of=9, entries=3),
     ReceiptAccepted(
@@ -168,10 +214,17 @@ def test_every_kind_of_record_and_of_order_is_tried_here() -> None:
 def test_a_record_carries_its_time_and_how_good_it_is() -> None:
     record = record_of(7, BODIES[0], NOW)
     assert record == Record(
-        number=7, boot="boot-1", mono_ms=1, wall_ms=3, wall_low_ms=2, trusted=True, body=BODIES[0]
+        number=7,
+        boot="boot-1",
+        mono_ms=1,
+        wall_ms=3,
+        wall_low_ms=2,
+        trusted=True,
+        clock=TimeSource.RTC,
+        body=BODIES[0],
     )
-    untrusted = msgspec.structs.replace(NOW, wall_high_ms=None)
-    assert not record_of(7, BODIES[0], untrusted).trusted
+    untrusted = record_of(7, BODIES[0], msgspec.structs.replace(NOW, wall_high_ms=None))
+    assert (untrusted.trusted, untrusted.clock) == (False, TimeSource.NONE)
 
 
 def test_the_bytes_are_the_published_ones() -> None:
@@ -179,7 +232,7 @@ def test_the_bytes_are_the_published_ones() -> None:
     content = store(record_of(7, BODIES[0], NOW), CHAIN_START).content
     assert content == (
         b'{"number":7,"boot":"boot-1","mono_ms":1,"wall_ms":3,"wall_low_ms":2,"trusted":true,'
-        b'"body":{"type":"started","version":"0.1"}}'
+        b'"clock":"RTC","body":{"type":"started","version":"0.1"}}'
     )
 
 

@@ -242,7 +242,7 @@ def test_marks_never_fall(history: tuple[Step, ...]) -> None:
             kept.site.seq,
             0 if listed is None else listed.seq,
             0 if listed is None else listed.as_of,
-            kept.order_seq,
+            kept.newest.order.seq,
             kept.moves,
         )
         assert all(after >= before for before, after in zip(marks, now, strict=True))

@@ -11,11 +11,24 @@ from gateway.core.fact import (
     MeterSeen,
     Origin,
     Outcome,
+    Road,
     TagKind,
 )
 from gateway.core.image import HEAD_END_SILENT_MS, Image, observe, restored
-from gateway.core.kept import HeadEndKnown, Instant, Kept
-from gateway.core.model import Account, Brake, BusId, Cause, DtId, Reading, Serial, SupplyState
+from gateway.core.kept import HeadEndKnown, Kept
+from gateway.core.marks import Marks
+from gateway.core.model import (
+    Account,
+    Brake,
+    BusId,
+    Cause,
+    Digest,
+    DtId,
+    Instant,
+    Reading,
+    Serial,
+    SupplyState,
+)
 from gateway.core.records import (
     GraceGranted,
     HeadEndLost,
@@ -26,8 +39,10 @@ from gateway.core.records import (
 )
 from gateway.core.roster import FORMER_MAX
 from gateway.core.terms import CheckMeter, Transformer
+from gateway.core.trust_records import JournalLost, TimeSet
 from gateway.core.waiting import instant_of
 from tests.core.papers import BLANK, HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter
+from tests.core.trustees import next_root, signed, trusting
 from tests.core.world import World, dark_and_paid
 
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
@@ -91,7 +106,7 @@ def test_a_start_changes_nothing_but_the_lower_bound_of_time() -> None:
     world.wait(5_000)
     world.record(Started(version="1"))
     bound = world.now.wall_low_ms
-    assert world.image.kept == msgspec.structs.replace(before, wall_low_ms=bound)
+    assert world.image.kept == msgspec.structs.replace(before, wall_low_ms=bound, firm_low_ms=bound)
 
 
 def test_the_lower_bound_of_time_never_falls() -> None:
@@ -238,9 +253,13 @@ def test_the_head_end_is_known_to_be_heard_or_lost_since_an_instant() -> None:
 # --- what survives ---
 
 
+D = Digest("d" * 64)
+
+
 def full_world() -> World:
     """A world in which every member of `Kept` says something."""
-    world = dark_and_paid(M1, M2)
+    world = trusting(dark_and_paid(M1, M2))
+    assert world.hand_in(signed(next_root())) == "ACCEPTED"
     world.hears()
     before = meter(5)
     world.site(M1, M2, meter(3, dt="T3"), meter(4, dt="T3"), before)
@@ -271,6 +290,9 @@ def full_world() -> World:
     world.tags(TagKind.HOLD, "M2")
     world.tags(TagKind.ISOLATE_DT, "T1")
     world.tags(TagKind.ISOLATE_FEEDER)
+    world.record(TimeSet(low_ms=1, high_ms=2**52, digest=D, signer="time-1", road=Road.LOCAL))
+    assert world.ordered(cut(3, n=2_000)) == "TASK_UNDER_WAY"
+    world.record(JournalLost(trouble="", marks=Marks(), amnesia=True))
     return world
 
 

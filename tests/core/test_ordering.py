@@ -1,19 +1,15 @@
 """What becomes of an order: what each kind changes, and for which reasons it is not taken."""
 
-import inspect
-import re
 from collections.abc import Callable
 
 import pytest
 
-from gateway.core import ordering, sequence
 from gateway.core.admission import admit_document
 from gateway.core.fact import DocumentClaim, Outcome, Road, TagKind
 from gateway.core.model import Brake
 from gateway.core.orders import (
     Act,
     Cancel,
-    Disconnect,
     EndIsolation,
     Hold,
     Isolate,
@@ -23,27 +19,21 @@ from gateway.core.orders import (
     Resume,
 )
 from gateway.core.reconnection import Verdict
-from gateway.core.records import OrderAccepted, OrderRefused, Refused
-from gateway.core.sequence import nonce_of
+from gateway.core.records import OrderAccepted, OrderRefused
 from gateway.core.standing import Standing
-from gateway.utility.sign import SigningKey
 from tests.core.cutting import (
     CLOSED,
-    ONE_KEY,
     OPEN,
     Step,
     begins,
-    comes,
     forces,
     head_end_goes,
     is_cut,
-    list_goes_stale,
     lit,
     nothing,
     pays,
-    trusts_no_clock,
 )
-from tests.core.papers import HOUR_MS, M1, M2, cut, entry, meter, order
+from tests.core.papers import M1, M2, cut, entry, meter, order
 from tests.core.world import World
 from tests.signing import sign_order
 
@@ -237,7 +227,7 @@ def test_a_refused_order_changes_nothing_and_is_used_up(step: Step, act: Act, na
     after = world.image.kept
     assert (after.words, after.tasks, after.tags) == (before.words, before.tasks, before.tags)
     assert (after.asks, after.stops) == (before.asks, before.stops)
-    assert (after.order_seq, after.refusals[name]) == (world.orders, 1)
+    assert (after.newest.order.seq, after.refusals[name]) == (world.orders, 1)
 
 
 def test_a_refused_order_is_never_taken_later() -> None:
@@ -248,7 +238,7 @@ def test_a_refused_order_is_never_taken_later() -> None:
     assert not admit_document(claim, world.image, world.now).answer.accepted
     assert world.hand_in(raw) == "HEAD_END_SILENT"
     world.hears()
-    assert world.hand_in(raw) == "DUPLICATE"
+    assert world.hand_in(raw) == "HEAD_END_SILENT"
     assert (tasks(world), world.standing()) == ({}, Standing.PAID)
     assert world.hand_in(sign_order(order(2, cut(1)))) == "ACCEPTED"
 
@@ -272,111 +262,3 @@ def test_a_home_that_was_closed_by_other_means_is_cut_again_by_the_same_word() -
     world.reads("M1", CLOSED)
     assert world.ordered(cut(1)) == "ACCEPTED"
     assert begins(world).meter == M1
-
-
-# --- keys, roads, sequence, time ---
-
-
-def test_one_key_is_enough_for_what_darkens_nobody() -> None:
-    world = town()
-    assert world.ordered(HOLD, *ONE_KEY) == "ACCEPTED"
-
-
-@pytest.mark.parametrize("keys", [ONE_KEY, ONE_KEY * 2], ids=["one key", "one key twice"])
-@pytest.mark.parametrize("act", [cut(1), RELEASE_FORCE], ids=["disconnect", "release_force"])
-def test_what_can_darken_a_home_takes_two_distinct_keys(
-    act: Disconnect | ReleaseForce, keys: tuple[SigningKey, ...]
-) -> None:
-    world = town()
-    assert world.ordered(act, *keys) == "SECOND_KEY_MISSING"
-    body = world.journal[-1][0].body
-    assert isinstance(body, OrderRefused)
-    assert body.signers == ("order-1",)
-    assert tasks(world) == {}
-
-
-@pytest.mark.parametrize("act", [cut(1), RELEASE_FORCE, HOLD], ids=lambda act: type(act).__name__)
-def test_an_order_that_the_broker_kept_counts_as_never_come(act: Act) -> None:
-    world = town()
-    raw = sign_order(order(1, act))
-    assert world.hand_in(raw, retained=True) == "RETAINED_ORDER"
-    assert isinstance(world.journal[-1][0].body, Refused)
-    assert world.image.kept.order_seq == 0
-    assert world.hand_in(raw) == "ACCEPTED"
-
-
-@pytest.mark.parametrize("road", [Road.LOCAL, Road.INSTALLED], ids=str)
-@pytest.mark.parametrize("act", [cut(1), RELEASE_FORCE], ids=["disconnect", "release_force"])
-def test_what_can_darken_a_home_comes_by_mqtt_or_counts_as_never_come(act: Act, road: Road) -> None:
-    world = town()
-    raw = sign_order(order(1, act))
-    assert world.hand_in(raw, road) == "ROAD_NOT_ALLOWED"
-    assert (tasks(world), world.image.kept.order_seq) == ({}, 0)
-    assert world.hand_in(raw) == "ACCEPTED"
-
-
-def test_what_darkens_nobody_may_also_be_carried_in() -> None:
-    world = town()
-    assert world.hand_in(sign_order(order(1, HOLD)), Road.LOCAL) == "ACCEPTED"
-
-
-AGAIN = ["at once", "after a restart", "after a reboot"]
-SEQUENCE: list[tuple[str, int, Act, str]] = [
-    ("the next number", 8, HOLD, "ACCEPTED"),
-    ("a number further on", 7 + 2**20, HOLD, "ACCEPTED"),
-    ("a number too far on", 8 + 2**20, HOLD, "SEQ_JUMP"),
-    ("the same number again", 7, RESUME, "DUPLICATE"),
-    ("the same number with other content", 7, HOLD, "EQUIVOCATION"),
-    ("an old number", 6, HOLD, "SEQ_OLD"),
-]
-
-
-@pytest.mark.parametrize("again", [nothing, World.restarts, World.reboots], ids=AGAIN)
-@pytest.mark.parametrize(
-    ("seq", "act", "word"), [row[1:] for row in SEQUENCE], ids=[row[0] for row in SEQUENCE]
-)
-def test_orders_come_in_their_sequence(seq: int, act: Act, word: str, again: Step) -> None:
-    world = town()
-    assert world.hand_in(sign_order(order(7, RESUME))) == "ACCEPTED"
-    again(world)
-    assert world.hand_in(sign_order(order(seq, act))) == word
-    assert world.image.kept.order_seq == (seq if word == "ACCEPTED" else 7)
-    assert bool(targets(world)) is (word == "ACCEPTED")
-
-
-TIMES: list[tuple[str, Step, int, int, bool, str]] = [
-    ("in its time", nothing, 0, 600_000, False, "ACCEPTED"),
-    ("with a long life", nothing, 0, 100 * HOUR_MS, False, "ACCEPTED"),
-    ("when it may have expired", nothing, 61_000, 60_000, False, "ACCEPTED"),
-    ("when it has certainly expired", nothing, 61_001, 60_000, False, "EXPIRED"),
-    ("when it may have been issued", nothing, -1_000, 60_000, False, "ACCEPTED"),
-    ("before it was issued", nothing, -1_001, 60_000, False, "NOT_YET_VALID"),
-    ("with an unknown clock", trusts_no_clock, 0, 60_000, False, "CLOCK_UNKNOWN"),
-    ("with an unknown clock, too late", trusts_no_clock, 61_001, 60_000, True, "EXPIRED"),
-    ("with an unknown clock and this boot", trusts_no_clock, 0, 60_000, True, "ACCEPTED"),
-    ("with a stale list", list_goes_stale, 0, 60_000, False, "ACCEPTED"),
-    ("from a head end that goes", head_end_goes, 0, 60_000, False, "ACCEPTED"),
-]
-
-
-@pytest.mark.parametrize(
-    ("step", "age_ms", "life_ms", "echo", "word"),
-    [row[1:] for row in TIMES],
-    ids=[f"a hold comes {row[0]}: {row[5]}" for row in TIMES],
-)
-def test_a_harmless_order_has_its_time_too(
-    step: Step, age_ms: int, life_ms: int, echo: bool, word: str
-) -> None:
-    world = town()
-    step(world)
-    boot = nonce_of(world.now) if echo else None
-    assert comes(world, HOLD, *ONE_KEY, age_ms=age_ms, life_ms=life_ms, boot=boot) == word
-    assert world.image.kept.order_seq == 1
-
-
-def test_every_refusal_of_an_order_is_seen_in_these_tables() -> None:
-    source = inspect.getsource(ordering) + inspect.getsource(sequence)
-    named = set(re.findall(r'Unsound\(\s*"([A-Z_]+)"', source))
-    seen = {row[3] for row in REFUSALS} | {row[3] for row in SEQUENCE}
-    assert named <= seen | {"RETAINED_ORDER", "ROAD_NOT_ALLOWED"}
-    assert "PLACED_ELSEWHERE" in seen

@@ -178,7 +178,7 @@ def test_a_mistake_is_refused_with_its_place_and_the_mend(
     body = world.journal[-1][0].body
     assert isinstance(body, Refused)
     assert (body.detail, body.digest) == (said, digest_of(raw))
-    assert world.image.kept.order_seq == 0
+    assert world.image.kept.newest.order.seq == 0
 
 
 def test_an_order_of_the_greatest_size_is_taken_as_one_document() -> None:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from gateway.core.fact import Outcome
-from gateway.core.kept import Instant, Setback
-from gateway.core.model import Brake, GatewayId, Meter, SupplyState
+from gateway.core.kept import Setback
+from gateway.core.model import Brake, GatewayId, Instant, Meter, SupplyState
 from gateway.core.pacing import Pacer, Turn, gap_after_ms, wait_ms
 from gateway.core.reconnection import Verdict
 from gateway.core.terms import Pacing, Transformer

@@ -4,8 +4,7 @@ import msgspec
 import pytest
 
 from gateway.core.fact import Outcome, TagKind
-from gateway.core.kept import Instant
-from gateway.core.model import Now, SupplyState
+from gateway.core.model import Instant, Now, SupplyState
 from gateway.core.plan import Plan, plan
 from gateway.core.queue import age_ms, in_turn, waited_ms
 from gateway.core.reconnection import Verdict

@@ -6,8 +6,8 @@ from hypothesis import given
 
 from gateway.core.fact import Outcome, TagKind
 from gateway.core.journeys import journeys_of
-from gateway.core.kept import Instant, Restored
-from gateway.core.model import Account, Serial
+from gateway.core.kept import Restored
+from gateway.core.model import Account, Instant, Serial
 from gateway.core.promise import Count, Journey, summary_of
 from gateway.core.records import CloseIntended
 from gateway.core.status import status_of

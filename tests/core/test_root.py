@@ -3,15 +3,9 @@
 import msgspec
 import pytest
 
-from gateway.core.signature import (
-    Algorithm,
-    DocumentType,
-    Flaw,
-    Rejected,
-    Role,
-    Root,
-    load_root,
-)
+from gateway.core.rotation import load_root
+from gateway.core.signature import DocumentType, Flaw, Rejected
+from gateway.core.trust import Algorithm, Role, Root
 from gateway.utility.sign import SigningKey, payload_of, sign_together
 from tests.signing import KEYS, ROOT, ROOT_RAW, envelope, key
 

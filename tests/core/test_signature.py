@@ -17,17 +17,14 @@ from gateway.core.signature import (
     HEADER_MAX,
     LENGTH_MAX,
     SIGNATURES_MAX,
-    Algorithm,
     DocumentType,
     Flaw,
-    Key,
     Rejected,
-    Role,
-    Root,
     digest_of,
     strict_json,
     verify,
 )
+from gateway.core.trust import Algorithm, Key, Role, Root
 from gateway.utility.sign import SigningKey, payload_of
 from tests.signing import ISSUED_AT_MS, KEYS, ROOT, envelope, key, sign_receipt
 

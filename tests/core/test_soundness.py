@@ -269,5 +269,5 @@ def test_an_unsound_order_counts_as_never_come(
     world = lit(M1, M2)
     assert world.hand_in(sign_order(paper)) == name
     assert isinstance(world.journal[-1][0].body, Refused)
-    assert (world.image.kept.order_seq, world.image.kept.tasks) == (0, {})
+    assert (world.image.kept.newest.order.seq, world.image.kept.tasks) == (0, {})
     assert world.hand_in(sign_order(order(1, HOLD))) == "ACCEPTED"

@@ -33,13 +33,13 @@ def in_force(as_of: int, *listed: int, cut: bool = False) -> ListInForce:
     """A list with account A1 at each `n` that is given (one or none)."""
     entries = [entry(1, n, cut=cut) for n in listed]
     given = allow_list(1, as_of, *entries)
-    return in_force_from(given, B, "list-1", before=None, wall_low_ms=0)
+    return in_force_from(given, B, "list-1", before=None, adds=False)
 
 
 def stale(as_of: int) -> ListInForce:
     """A list that came a millisecond too late, with account A2."""
     given = allow_list(1, as_of, entry(2, 40), stale_after=LEDGER_MS)
-    return in_force_from(given, B, "list-1", before=None, wall_low_ms=LEDGER_MS + 1)
+    return in_force_from(given, B, "list-1", before=None, adds=True)
 
 
 STANDS: list[tuple[str, ListInForce | None, Word | None, Standing, int | None]] = [
@@ -79,12 +79,6 @@ def test_a_list_entry_carries_that_it_was_cut_for_arrears_and_since_when_it_is_p
     assert stands is not None
     assert stands.cut
     assert stands.paid_at == LEDGER_MS + 40
-
-
-def test_a_list_is_not_stale_in_the_millisecond_up_to_which_it_is_fresh() -> None:
-    given = allow_list(1, 100, stale_after=LEDGER_MS + 200)
-    listed = in_force_from(given, B, "list-1", before=None, wall_low_ms=LEDGER_MS + 200)
-    assert listed.unlisted_as_of == given.as_of
 
 
 UNLISTED = word_in_force("A1", in_force(100), {})
@@ -167,7 +161,7 @@ def heard(documents: list[Word | AllowList]) -> tuple[bool, int] | None:
             if compare(document, word_in_force("A1", lists, words)) is Newness.NEWER:
                 words["A1"] = document
         elif lists is None or document.as_of > lists.as_of:
-            lists = in_force_from(document, B, "list-1", before=lists, wall_low_ms=0)
+            lists = in_force_from(document, B, "list-1", before=lists, adds=False)
     stands = word_in_force("A1", lists, words)
     return stands and (stands.standing is PAID, stands.n - LEDGER_MS)
 

@@ -7,8 +7,7 @@ import pytest
 
 from gateway.core.fact import BrokerSeen, BusSeen, HeadEndSeen, Observation, Outcome, TagKind, Why
 from gateway.core.image import observe
-from gateway.core.kept import Instant
-from gateway.core.model import Account, Brake, BusId, DtId, Serial, SupplyState
+from gateway.core.model import Account, Brake, BusId, DtId, Instant, Serial, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.records import GraceGranted, PacingStopped
 from gateway.core.standing import Standing

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.core.kept import HeadEndKnown, Instant
+from gateway.core.kept import DAY_MS, HeadEndKnown
+from gateway.core.model import Instant
 from gateway.core.records import Body, HeadEndBack, HeadEndLost
+from gateway.core.trust_records import TimeNoted
 from tests.core.papers import M1, MINUTE_MS
 from tests.core.world import World
 
@@ -27,6 +29,17 @@ def heard_world() -> World:
     world.hears()
     assert watched(world) == [HeadEndBack()]
     return world
+
+
+def test_a_quiet_day_is_noted_so_that_the_clock_does_not_fall_back_over_a_power_failure() -> None:
+    world = World(M1)
+    world.plans()
+    world.wait(DAY_MS - 1)
+    assert [type(body) for body in world.plans().bodies] == []
+    world.wait(1)
+    assert [type(body) for body in world.plans().bodies] == [TimeNoted]
+    assert world.image.kept.wall_low_ms == world.now.wall_low_ms
+    assert world.plans().bodies == ()
 
 
 def test_a_head_end_that_never_was_heard_is_neither_lost_nor_back() -> None:

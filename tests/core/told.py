@@ -2,8 +2,7 @@
 
 from gateway.core.fact import Outcome, SwitchCommand, SwitchReport, Why
 from gateway.core.journeys import journeys_of
-from gateway.core.kept import Instant
-from gateway.core.model import Serial, SupplyState
+from gateway.core.model import Instant, Serial, SupplyState
 from gateway.core.promise import Journey, Journeys
 from gateway.core.records import Record
 from gateway.core.reports import admit_report

@@ -41,6 +41,7 @@ from gateway.core.model import (
     Reading,
     Serial,
     SupplyState,
+    TimeSource,
 )
 from gateway.core.orders import Act
 from gateway.core.plan import Plan, plan
@@ -60,6 +61,7 @@ from tests.core.papers import (
     M1,
     NOON_MS,
     allow_list,
+    clock_after,
     order,
     receipt,
 )
@@ -92,6 +94,7 @@ class World:
             wall_ms=NOON_MS,
             wall_low_ms=NOON_MS - 1_000,
             wall_high_ms=NOON_MS + 1_000,
+            source=TimeSource.NETWORK,
         )
         self.journal: list[tuple[Record, Document | None]] = []
         self.commands: list[SwitchCommand] = []
@@ -158,7 +161,7 @@ class World:
 
     def ordered(self, act: Act, *by: SigningKey, retained: bool = False) -> str:
         """The head end's next order comes, issued now; the answer's word."""
-        following = max(self.image.kept.order_seq, self.orders) + 1
+        following = max(self.image.kept.newest.order.seq, self.orders) + 1
         self.orders = following
         issued = order(following, act, iat=self.now.wall_ms, boot=nonce_of(self.now))
         return self.hand_in(sign_order(issued, *by), retained=retained)
@@ -333,6 +336,7 @@ class World:
         self.journal.append((record, document))
         image = apply(self.image, record, document)
         self.image = msgspec.structs.replace(image, number=record.number)
+        self.now = clock_after(self.now, self.image.kept)
 
     # --- what is asked ---
 

@@ -5,23 +5,21 @@ CREATE TABLE records (
     content BLOB NOT NULL
 ) STRICT;
 
--- The signed documents as they arrived: the proof of what the records installed.
-CREATE TABLE documents (
-    digest TEXT PRIMARY KEY CHECK (length(digest) = 64),
-    type TEXT NOT NULL,
-    raw BLOB NOT NULL
-) STRICT;
-
 -- The kept part of the image after the record of that number; only the newest stays.
+-- digest = SHA-256(chain of that record, content).
 CREATE TABLE checkpoints (
     number INTEGER PRIMARY KEY CHECK (number >= 0),
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
     content BLOB NOT NULL
 ) STRICT;
 
--- One row: how far the head end holds the records.
+-- One row: how far the head end holds the records; whether this is a new gateway's first journal
+-- (NULL: nobody has said yet); why the journal before this one was set aside.
 CREATE TABLE meta (
     row INTEGER PRIMARY KEY CHECK (row = 1),
-    acked_through INTEGER NOT NULL CHECK (acked_through >= 0)
+    acked_through INTEGER NOT NULL CHECK (acked_through >= 0),
+    new INTEGER CHECK (new IN (0, 1)),
+    lost TEXT NOT NULL
 ) STRICT;
 
-INSERT INTO meta (row, acked_through) VALUES (1, 0);
+INSERT INTO meta (row, acked_through, new, lost) VALUES (1, 0, NULL, '');

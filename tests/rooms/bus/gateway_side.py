@@ -14,11 +14,13 @@ from gateway.core.disconnection import LIFE_MAX_MS
 from gateway.core.documents import Site
 from gateway.core.fact import Answer, Claim, Event, Move, Origin, SwitchCommand, TagKind
 from gateway.core.image import Image, restored, with_kept
-from gateway.core.kept import Instant, Kept, Tag, Task
+from gateway.core.kept import Kept, Task
+from gateway.core.marks import Tag
 from gateway.core.model import (
     Account,
     Digest,
     GatewayId,
+    Instant,
     Meter,
     Reading,
     Serial,

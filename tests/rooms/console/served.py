@@ -10,6 +10,7 @@ from gateway.core.image import Image
 from gateway.core.model import GatewayId, Station
 from gateway.engine import BoundedInbox
 from gateway.host.clock import HostClock, boot_id
+from gateway.host.identity import Identity
 from gateway.journal.sqlite import SqliteJournal
 from tests.signing import ROOT
 
@@ -26,6 +27,7 @@ async def serving(
         inbox=BoundedInbox() if inbox is None else inbox,
         records=SqliteJournal(path.with_suffix(".db")),
         clock=HostClock(boot_id(), 0),
+        signed=Identity.make("gw-1").signed,
     )
     task = asyncio.create_task(room.run())
     while not task.done() and not await answers(path):

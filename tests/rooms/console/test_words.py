@@ -73,6 +73,7 @@ from gateway.core.status import (
     StopStatus,
     status_of,
 )
+from tests.rooms.console.words_of_trust import of_trust
 from tests.signing import ROOT
 
 NOW = Now(mono_ms=900_000, boot="boot-1", wall_ms=1_795_400_000_000, wall_low_ms=0)
@@ -233,6 +234,7 @@ def bodies() -> Iterator[tuple[Body, str]]:
     """A record of every kind but those above, and its line."""
     paper: dict[str, Any] = {"digest": DIGEST, "signer": "key-1", "road": Road.LOCAL}
     yield Started(version="1.0"), "daemon started, version 1.0"
+    yield from of_trust()
     yield SiteInstalled(seq=2, meters=9, **paper), "site document 2 in force: 9 meters (LOCAL)"
     yield (
         ListInstalled(seq=3, as_of=1, entries=8, **paper),

@@ -13,8 +13,9 @@ from gateway.bench.demo_world import GATEWAY
 from gateway.core.documents import AllowList, ListEntry, Receipt, Site
 from gateway.core.fact import Road
 from gateway.core.records import Refused
-from gateway.core.signature import Algorithm, DocumentType, Role
+from gateway.core.signature import DocumentType
 from gateway.core.status import Status
+from gateway.core.trust import Algorithm, Role
 from gateway.utility.sign import SigningKey, payload_of
 from tests.rooms.daemon.town import Town, running_town
 

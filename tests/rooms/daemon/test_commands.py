@@ -4,7 +4,9 @@ import json
 import os
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -282,9 +284,10 @@ def test_a_state_directory_that_cannot_be(config: Path) -> None:
     assert line.endswith("; give the daemon's user the directory and the right to write in it")
 
 
-def test_a_journal_that_is_none(config: Path) -> None:
+def test_a_journal_that_is_another_programs(config: Path) -> None:
     journal = config.parent / "state" / "journal.db"
     journal.parent.mkdir()
-    journal.write_bytes(b"no database" * 100)
+    with closing(sqlite3.connect(journal)) as database:
+        database.execute("CREATE TABLE notes (text)")
     (line,) = said("run", "--config", config, status=1)
-    assert f"{journal}: CORRUPT: " in line
+    assert f"{journal}: FOREIGN: " in line

@@ -14,7 +14,7 @@ from gateway.core.fact import AckClaim, Answer, BrokerSeen, DocumentClaim, Event
 from gateway.core.image import Image
 from gateway.core.model import GatewayId, Now, Station
 from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
-from gateway.core.signature import Root
+from gateway.core.trust import Root
 from gateway.headend.mqtt import HeadEnd
 from gateway.headend.outbox import OutboxLimits
 from gateway.headend.session import BrokerSettings

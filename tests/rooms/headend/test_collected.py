@@ -6,8 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.core.marks import Marks
 from gateway.core.model import GatewayId, Now
-from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
+from gateway.core.records import CHAIN_START, HeadEndBack, Started, Stored, record_of, store
+from gateway.core.trust_records import JournalLost
 from gateway.headend.messages import RecordsBatch, pack_records, read_records
 from gateway.utility.collected import (
     BatchRefusal,
@@ -21,12 +23,20 @@ from gateway.utility.collected import (
 GATEWAY = GatewayId("gw-1")
 
 
-def chained(count: int, version: str = "1.0") -> list[Stored]:
-    found: list[Stored] = []
-    for number in range(1, count + 1):
-        now = Now(mono_ms=number, boot="boot-1", wall_ms=number, wall_low_ms=number)
+def chained(count: int, version: str = "1.0", *, starts: tuple[int, ...] = (1,)) -> list[Stored]:
+    return continued([], count, version, starts=starts)
+
+
+def continued(
+    before: list[Stored], count: int, version: str, *, starts: tuple[int, ...]
+) -> list[Stored]:
+    """Records up to `count`; at `starts` a process begins, else the head end comes back."""
+    found = list(before)
+    for number in range(len(found) + 1, count + 1):
+        now = Now(mono_ms=number, boot=version, wall_ms=number, wall_low_ms=number)
         previous = found[-1].chain if found else CHAIN_START
-        found.append(store(record_of(number, Started(version=version), now), previous))
+        body = Started(version=version) if number in starts else HeadEndBack()
+        found.append(store(record_of(number, body, now), previous))
     return found
 
 
@@ -78,7 +88,7 @@ def test_a_gap_is_refused_and_the_position_stays(collected: Collected, path: Pat
 
 
 def other_history(first: int, last: int) -> RecordsBatch:
-    return batch(first, last, chained(9, version="2.0"))
+    return batch(first, last, chained(9, version="2.0", starts=()))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +120,32 @@ def test_what_does_not_continue_the_chain_is_refused_whole(
     assert taken.position.through == 3
     assert contents_of(path, GATEWAY) == CONTENTS[:3]
     assert counts_of(path, GATEWAY) == Counts(written=3, duplicates=0, gaps=0, refused=1)
+
+
+def test_a_journal_that_was_lost_begins_another_life(collected: Collected, path: Path) -> None:
+    collected.take(GATEWAY, batch(1, 9))
+    now = Now(mono_ms=1, boot="boot-2", wall_ms=1, wall_low_ms=1)
+    lost = JournalLost(trouble="CORRUPT", marks=Marks(), amnesia=False)
+    first = store(record_of(1, lost, now), CHAIN_START)
+    again = continued([first], 4, "2.0", starts=(2,))
+    taken = collected.take(GATEWAY, batch(1, 4, again))
+    assert (taken.new, taken.parted_after, taken.refusal) == (4, 0, None)
+    assert collected.position(GATEWAY) == Position(through=4, chain=again[3].chain)
+    assert contents_of(path, GATEWAY) == tuple(stored.content for stored in again)
+    assert counts_of(path, GATEWAY).lives == 2
+    late = collected.take(GATEWAY, batch(3, 9))
+    assert late.refusal is BatchRefusal.CHAIN_MISMATCH, "of the life before, nothing more counts"
+
+
+def test_an_old_card_that_was_put_back_goes_on_from_where_it_was(
+    collected: Collected, path: Path
+) -> None:
+    collected.take(GATEWAY, batch(1, 9))
+    card = continued(STORED[:5], 8, "2.0", starts=(6,))
+    taken = collected.take(GATEWAY, batch(4, 7, card))
+    assert (taken.new, taken.duplicates, taken.parted_after) == (2, 2, 5)
+    assert collected.take(GATEWAY, batch(8, 8, card)).new == 1
+    assert contents_of(path, GATEWAY) == tuple(stored.content for stored in card)
 
 
 def test_gateways_do_not_mix(collected: Collected, path: Path) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.marks import Marks
 from gateway.core.records import Stored, chain_hash
+from gateway.core.signature import DocumentType
 from gateway.journal.opening import open_database
 from gateway.journal.sqlite import SqliteJournal
 from gateway.journal.trouble import JournalError, Trouble
 from gateway.ports import Batch
-from tests.rooms.journal.books import CHECKOUT, WRITER, chained, opened, reopened
+from tests.rooms.journal.books import CHECKOUT, WRITER, chained, document, names, opened, reopened
 
 
 @pytest.fixture
@@ -39,8 +41,20 @@ def change(path: Path, statement: str, *values: object) -> None:
 async def test_nobody_else_may_read_it(path: Path) -> None:
     async with opened(path) as journal:
         await journal.commit(Batch(records=chained(1)))
-        modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
-    assert modes == {"journal.sqlite": 0o600, "journal.sqlite-wal": 0o600}
+        paper = document(DocumentType.RECEIPT, 1)
+        await journal.commit(Batch(documents=(paper,), marks=Marks()))
+        modes = {
+            each.relative_to(path.parent): each.stat().st_mode & 0o777
+            for each in path.parent.rglob("*")
+        }
+    assert modes == {
+        Path("journal.sqlite"): 0o600,
+        Path("journal.sqlite-wal"): 0o600,
+        Path("archive"): 0o700,
+        Path(f"archive/000000000001-receipt-{paper.digest}.jws"): 0o600,
+        Path("marks"): 0o700,
+        Path("marks/marks.a"): 0o600,
+    }
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
@@ -68,7 +82,7 @@ async def test_it_is_exclusive(path: Path) -> None:
     async with opened(path) as journal:
         await journal.commit(Batch(records=chained(1)))
         # In exclusive mode before the first access the log's index is not shared: no -shm file.
-        assert {each.suffix for each in path.parent.iterdir()} == {".sqlite", ".sqlite-wal"}
+        assert names(path.parent) == ["archive", "journal.sqlite", "journal.sqlite-wal"]
         reader = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('{{}}')"
         for statement in ("SELECT * FROM records", "PRAGMA journal_mode", "BEGIN EXCLUSIVE"):
             process = await asyncio.create_subprocess_exec(
@@ -93,53 +107,15 @@ async def test_a_second_daemon_is_told_so(path: Path) -> None:
         await journal.commit(Batch(records=chained(1)))
 
 
-async def test_garbage_is_no_journal(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"garbage " * 1000)
-    assert (await trouble_of(path)).trouble is Trouble.CORRUPT
-
-
-async def test_a_damaged_page_is_found(path: Path) -> None:
+async def test_a_whole_record_that_cannot_be_read_is_a_newer_releases(path: Path) -> None:
+    content = b'{"kind":"of another release"}'
+    unknown = Stored(number=1, chain=chain_hash(bytes(32), content), content=content)
     async with opened(path) as journal:
-        await journal.commit(Batch(records=chained(2000)))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
-    path.write_bytes(content)
-    assert (await trouble_of(path)).trouble is Trouble.CORRUPT
-
-
-async def test_a_truncated_file_is_found(path: Path) -> None:
-    async with opened(path) as journal:
-        await journal.commit(Batch(records=chained(2000)))
-    path.write_bytes(path.read_bytes()[:10_000])
-    assert (await trouble_of(path)).trouble is Trouble.CORRUPT
-
-
-@pytest.mark.parametrize(
-    ("statement", "says"),
-    [
-        ("UPDATE records SET content = x'7b7d' WHERE number = 3", "breaks at record 3"),
-        ("UPDATE records SET chain = zeroblob(32) WHERE number = 3", "breaks at record 3"),
-        ("DELETE FROM records WHERE number = 3", "breaks at record 3"),
-        ("DELETE FROM records WHERE number = 1", "a checkpoint after record 1, which is not"),
-    ],
-)
-async def test_a_changed_record_breaks_the_chain(path: Path, statement: str, says: str) -> None:
-    records = chained(4)
-    async with opened(path) as journal:
-        await journal.commit(Batch(records=records[:1], checkpoint=b"c"))
-        await journal.commit(Batch(records=records[1:]))
-    change(path, statement)
+        await journal.commit(Batch(records=(unknown,)))
     error = await trouble_of(path)
-    assert (error.trouble, says in error.detail) == (Trouble.CORRUPT, True)
-
-
-async def test_a_record_that_is_none_is_found(path: Path) -> None:
-    nonsense = Stored(number=1, chain=chain_hash(bytes(32), b"nonsense"), content=b"nonsense")
-    async with opened(path) as journal:
-        await journal.commit(Batch(records=(nonsense,)))
-        with pytest.raises(JournalError, match="a record cannot be read"):
-            await journal.load()
+    assert error.trouble is Trouble.NEWER_SCHEMA
+    assert "record 1 cannot be read" in str(error)
+    assert (await trouble_of(path)).trouble is Trouble.NEWER_SCHEMA, "it was not set aside"
 
 
 async def test_another_programs_database_is_left_alone(path: Path) -> None:
@@ -148,6 +124,7 @@ async def test_another_programs_database_is_left_alone(path: Path) -> None:
     before = path.read_bytes()
     assert (await trouble_of(path)).trouble is Trouble.FOREIGN
     assert path.read_bytes() == before
+    assert names(path.parent) == [path.name]
 
 
 async def test_a_newer_schema_is_refused(path: Path) -> None:

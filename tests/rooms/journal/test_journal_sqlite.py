@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import resource
 import signal
 import subprocess
 from collections.abc import Callable
@@ -11,27 +10,24 @@ from pathlib import Path
 import pytest
 
 from gateway.core.fact import Road
-from gateway.core.model import Account, Digest, Serial
-from gateway.core.records import (
-    CHAIN_START,
-    Body,
-    ListInstalled,
-    ReceiptAccepted,
-    SiteInstalled,
-    Stored,
-    chain_hash,
-)
+from gateway.core.marks import Mark, Marks
+from gateway.core.records import CHAIN_START, SiteInstalled, Stored, chain_hash
 from gateway.core.signature import DocumentType
 from gateway.journal.sqlite import SqliteJournal
 from gateway.journal.trouble import JournalError, Trouble
-from gateway.ports import ArchivedDocument, Batch, Loaded
-from tests.rooms.journal.books import CHECKOUT, WRITER, chained, opened, reopened
+from gateway.ports import Batch, Loaded
+from tests.rooms.journal.books import (
+    CHECKOUT,
+    WRITER,
+    chained,
+    document,
+    files_up_to,
+    listed,
+    opened,
+    reopened,
+)
 
 KILLS = 24
-
-
-def document(kind: DocumentType, letter: str) -> ArchivedDocument:
-    return ArchivedDocument(digest=Digest(letter * 64), type=kind, raw=f"raw {letter}".encode())
 
 
 @pytest.fixture
@@ -46,63 +42,53 @@ async def test_a_new_journal_is_empty(path: Path) -> None:
 
 
 async def test_a_restart_returns_what_was_committed(path: Path) -> None:
-    site, allow_list, receipt, unnamed = (
+    site, allow_list, receipt = (
         document(DocumentType.SITE, "a"),
-        document(DocumentType.LIST, "b"),
+        document(DocumentType.LIST, "b", adds=True),
         document(DocumentType.RECEIPT, "c"),
-        document(DocumentType.RECEIPT, "d"),
     )
-    bodies: tuple[Body, ...] = (
-        SiteInstalled(seq=1, digest=site.digest, signer="s", road=Road.INSTALLED, meters=1),
-        ListInstalled(
-            seq=1, digest=allow_list.digest, signer="l", road=Road.MQTT, as_of=1, entries=1
-        ),
-        ReceiptAccepted(
-            account=Account("1"),
-            meter=Serial("2"),
-            n=1,
-            paid_at=1,
-            digest=receipt.digest,
-            signer="r",
-            road=Road.LOCAL,
-        ),
+    site_installed = SiteInstalled(
+        seq=1, digest=site.digest, signer="s", road=Road.INSTALLED, meters=1
     )
-    records: tuple[Stored, ...] = ()
-    for body in bodies:
-        records += chained(1, records[-1] if records else None, body)
+    records = chained(1, body=site_installed)
+    records += listed(allow_list, records[-1])
+    records += chained(1, records[-1])
+    marks = Marks(list=Mark(seq=1, digest=allow_list.digest), wall_low_ms=7)
     async with opened(path) as journal:
-        await journal.commit(
-            Batch(records=records[:2], documents=(site, allow_list), acked_through=1)
-        )
-        await journal.commit(Batch(records=records[2:], documents=(receipt, unnamed, site)))
+        batch = Batch(records=records[:2], documents=(site, allow_list), acked_through=1)
+        await journal.commit(batch)
+        await journal.commit(Batch(records=records[2:], documents=(receipt, site), marks=marks))
     assert await reopened(path) == Loaded(
         checkpoint=None,
         records=records,
-        documents={each.digest: each for each in (site, allow_list, receipt)},
+        documents={each.digest: each for each in (site, allow_list)},
         number=3,
         chain=records[-1].chain,
         acked_through=1,
+        marks=marks,
+        new=False,
     )
 
 
 async def test_only_what_follows_the_newest_checkpoint_is_loaded(path: Path) -> None:
     records = chained(6)
-    installed = chained(
-        1,
-        records[-1],
-        SiteInstalled(seq=1, digest=Digest("a" * 64), signer="s", road=Road.MQTT, meters=0),
-    )
+    earlier, later = document(DocumentType.LIST, "earlier"), document(DocumentType.LIST, "later")
+    installed = listed(later, records[-1])
     async with opened(path) as journal:
         await journal.commit(Batch(records=records[:2], checkpoint=b"first"))
-        await journal.commit(Batch(records=records[2:4], checkpoint=b"second"))
-        await journal.commit(Batch(records=records[4:] + installed, acked_through=5))
+        await journal.commit(
+            Batch(records=records[2:4], documents=(earlier,), checkpoint=b"second")
+        )
+        await journal.commit(
+            Batch(records=records[4:] + installed, documents=(later,), acked_through=5)
+        )
         before = await journal.load()
     loaded = await reopened(path)
     assert loaded == before
     assert (loaded.checkpoint, loaded.records) == (b"second", records[4:] + installed)
     assert (loaded.number, loaded.chain) == (7, installed[0].chain)
     assert loaded.acked_through == 5
-    assert loaded.documents == {}  # named by a record, but never archived
+    assert loaded.documents == {later.digest: later}
 
 
 async def test_a_checkpoint_may_come_before_the_first_record(path: Path) -> None:
@@ -176,28 +162,12 @@ async def test_a_batch_that_does_not_continue_is_refused_whole(
     assert (await reopened(path)).records == before + after
 
 
-async def test_a_batch_that_fails_inside_leaves_nothing(path: Path) -> None:
-    records = chained(2)
-    async with opened(path) as journal:
-        short = ArchivedDocument(digest=Digest("short"), type=DocumentType.SITE, raw=b"")
-        with pytest.raises(JournalError):
-            await journal.commit(Batch(records=records, documents=(short,)))
-        assert (await journal.load()).number == 0
-        await journal.commit(Batch(records=records))
-    assert (await reopened(path)).records == records
-
-
 async def test_a_disk_that_fails_is_named_and_costs_only_the_batch(path: Path) -> None:
     records = chained(400)
-    no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with opened(path) as journal:
         await journal.commit(Batch(records=records[:1]))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, no_limit[1]))
-        try:
-            with pytest.raises(JournalError) as caught:
-                await journal.commit(Batch(records=records[1:], checkpoint=b"c"))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
+        with files_up_to(40_000), pytest.raises(JournalError) as caught:
+            await journal.commit(Batch(records=records[1:], checkpoint=b"c"))
         assert caught.value.trouble is Trouble.DISK_ERROR
         assert (await journal.load()).records == records[:1]
         await journal.commit(Batch(records=records[1:]))

@@ -6,7 +6,8 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from gateway.core.model import GatewayId, ProfileAbility, Station
-from gateway.core.signature import Algorithm, Root, load_root
+from gateway.core.rotation import load_root
+from gateway.core.trust import Algorithm, Root
 from gateway.utility.cli import utility
 
 ROSTER = """account,serial,profile,bus,unit,dt,phase,switch_unit,switch_channel,second_proof
@@ -35,6 +36,7 @@ class Desk:
     def __init__(self, directory: Path, alg: Algorithm = Algorithm.ED25519) -> None:
         """Nothing is made here: see `equip`."""
         self.directory = directory
+        self.environment: dict[str, str] = {}
         self._alg = alg
 
     def equip(self) -> "Desk":
@@ -50,9 +52,10 @@ class Desk:
     def root(self) -> Root:
         return load_root((self / "keys" / "root.json").read_bytes())
 
-    def run(self, *arguments: object, status: int = 0) -> str:
+    def run(self, *arguments: object, status: int = 0, typed: str | None = None) -> str:
         """What a command prints; it must end with this exit status."""
-        result: Result = CliRunner().invoke(utility, [str(each) for each in arguments])
+        said = [str(each) for each in arguments]
+        result: Result = CliRunner(env=self.environment).invoke(utility, said, input=typed)
         assert result.exit_code == status, result.output
         return result.output
 

@@ -57,7 +57,7 @@ async def test_the_next_order_follows_the_newest_and_echoes_the_nonce(tmp_path: 
     ("status", "says"),
     [
         (None, "gateway gw-1: the broker holds nothing on fg/v1/demo/gw-1/up/status; check"),
-        (pack_absence(GATEWAY), "gateway gw-1: it is not connected, and an order would run out"),
+        (pack_absence(GATEWAY), "gateway gw-1: it is not connected, and what is signed for now"),
         (b'{"online": true}', "gateway gw-1: its status says nothing of orders; give --seq"),
         (b'{"online": 1}', "gateway gw-1: MALFORMED_STATUS: Expected `bool`"),
         (b"\xff", "gateway gw-1: MALFORMED_STATUS: "),

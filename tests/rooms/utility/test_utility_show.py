@@ -65,7 +65,9 @@ def test_the_root_is_shown_and_verified(desk: Desk) -> None:
     assert "keys[5] kid receipt-1, alg Ed25519" in shown
     (desk / "keys/root.json").rename(desk / "doc")
     (desk / "keys/root.json").write_bytes((desk / "doc").read_bytes())
-    assert "OK: fg-root+jws, signed by root-1, root-2" in verify(desk)
+    said = verify(desk)
+    assert "OK: fg-root+jws seq 1, 12 keys, expires 20" in said
+    assert said.endswith(", signed by root-1, root-2\n")
 
 
 def test_a_forgery_is_shown_but_not_verified(desk: Desk) -> None:
@@ -156,6 +158,14 @@ def test_what_is_no_document_is_not_shown(desk: Desk, content: bytes) -> None:
     (desk / "doc").write_bytes(content)
     assert "not a signed document" in desk.refuses("show", desk / "doc")
     assert ": MALFORMED_" in verify(desk, status=1)
+
+
+def test_a_document_by_standard_input(desk: Desk, signer: SigningKey) -> None:
+    raw = sign_receipt(RECEIPT, signer).decode()
+    assert "NOT VERIFIED" in desk.run("show", "-", typed=raw)
+    said = desk.run("verify", "-", "--root", desk / "keys/root.json", typed=raw)
+    assert said.startswith("-: OK: fg-receipt+jws for account 1")
+    assert desk.refuses("show", "-") == "-: the file is empty; give a signed document"
 
 
 def test_an_empty_file_is_no_document(desk: Desk) -> None:

@@ -10,8 +10,9 @@ import zxingcpp
 from PIL import Image
 
 from gateway.core.documents import AllowList, Document, Receipt, Site, decode
-from gateway.core.signature import FIELD_DOCUMENTS, Algorithm, Key, Role, Root, verify
+from gateway.core.signature import FIELD_DOCUMENTS, verify
 from gateway.core.soundness import check_list, check_site
+from gateway.core.trust import Algorithm, Key, Role, Root
 from gateway.utility.receipt import qr_code
 from tests.rooms.utility.desk import STATION, Desk, openssl
 from tests.signing import base64url, key
@@ -138,15 +139,15 @@ def test_a_document_that_openssl_signed_is_taken(tmp_path: Path) -> None:
 def test_the_qr_code_says_exactly_the_receipt(desk: Desk) -> None:
     said = desk.run(*desk.receipt("--ref", "4471", "--svg", desk / "qr.svg", "--qr"))
     raw = (desk / "out").read_bytes()
-    assert _read_qr(_picture_of_svg((desk / "qr.svg").read_text())) == raw.decode()
+    assert read_qr(picture_of_svg((desk / "qr.svg").read_text())) == raw.decode()
     assert 12 <= int(qr_code(raw).version) <= 13
     blocks = [line for line in said.splitlines() if set(line) <= set("█▀▄ ") and line.strip()]
-    assert _read_qr(_picture_of_blocks(blocks)) == raw.decode()
+    assert read_qr(_picture_of_blocks(blocks)) == raw.decode()
 
 
 def test_a_longer_receipt_still_fits_a_code(desk: Desk) -> None:
     desk.run(*desk.receipt("--gateway", "g" * 32, "--ref", "\u0930" * 64, "--svg", desk / "qr.svg"))
-    said = _read_qr(_picture_of_svg((desk / "qr.svg").read_text()))
+    said = read_qr(picture_of_svg((desk / "qr.svg").read_text()))
     assert said == (desk / "out").read_text()
 
 
@@ -212,13 +213,13 @@ def _unbase64(text: bytes) -> bytes:
     return base64.urlsafe_b64decode(text + b"==")
 
 
-def _read_qr(picture: Image.Image) -> str:
+def read_qr(picture: Image.Image) -> str:
     (found,) = zxingcpp.read_barcodes(picture)
     assert found.format == zxingcpp.BarcodeFormat.QRCode
     return str(found.text)
 
 
-def _picture_of_svg(svg: str) -> Image.Image:
+def picture_of_svg(svg: str) -> Image.Image:
     """The strokes of segno's path: M x y, then h (drawn) and m (moved) in whole modules."""
     side = int(re.search(r'width="(\d+)"', svg)[1]) // 4  # type: ignore[index]
     path = re.search(r'stroke="#000" d="([^"]+)"', svg)

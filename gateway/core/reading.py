@@ -1,0 +1,52 @@
+"""Reading: a claim's bytes become a document, apart from everything that is in force.
+
+Owns the part of an admission that needs the root and nothing else, so that a long list can be read
+beside the corridor. Must never judge what a document says (`admission` does).
+"""
+
+from gateway.core.documents import FieldDocument, decode, decode_badge
+from gateway.core.fact import DocumentClaim
+from gateway.core.model import Value
+from gateway.core.papers import unrevoked
+from gateway.core.people import Badge
+from gateway.core.signature import FIELD_DOCUMENTS, DocumentType, Rejected, Verified, verify
+from gateway.core.soundness import check_badge
+from gateway.core.trust import Root
+
+
+class Refusal(Value):
+    """Why a claim is not believed: the refusal's word, and where and what."""
+
+    name: str
+    detail: str
+
+
+class DocumentRead(Value):
+    """A claim and what it says, by a root: a document, or why it is none."""
+
+    claim: DocumentClaim
+    root: Root
+    said: tuple[FieldDocument, Verified] | Refusal
+
+
+def read(claim: DocumentClaim, root: Root) -> DocumentRead:
+    """What a claim says. Pure; for a list of 30,000 accounts it takes some 100 ms."""
+    said: tuple[FieldDocument, Verified] | Refusal
+    try:
+        verified = verify(claim.raw, FIELD_DOCUMENTS, root)
+        said = (decode(verified), verified)
+    except Rejected as flaw:
+        said = Refusal(name=str(flaw.flaw), detail=flaw.detail)
+    return DocumentRead(claim=claim, root=root, said=said)
+
+
+def read_badge(raw: bytes, root: Root) -> Badge:
+    """The badge that somebody shows, for the page alone. Raises `Rejected` and `Unsound`.
+
+    Whether it is of today is for whoever knows the time.
+    """
+    verified = verify(raw, frozenset({DocumentType.BADGE}), root)
+    badge = decode_badge(verified)
+    unrevoked(badge.iat, verified, root)
+    check_badge(badge)
+    return badge

@@ -1,0 +1,210 @@
+"""The archive: every verified document as it arrived, a file each, in the order of arrival.
+
+Owns the names of the files and how many are kept. Must never judge a document: each is signed, and
+passes the one door again whenever it is taken out.
+
+They are the truth of which the journal's tables are a cache (design 2), so they lie beside it as
+plain files: what the journal's file loses they keep, and `utility verify` reads each of them.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from gateway.core.model import Digest
+from gateway.core.signature import DocumentType, Rejected, claimed_by, digest_of, tokens_of
+from gateway.journal.files import make_directory, sync_directory, write_synced
+from gateway.journal.trouble import named_errors
+from gateway.ports import ArchivedDocument
+
+logger = logging.getLogger(__name__)
+
+KEPT_MAX = {
+    DocumentType.SITE: 16,
+    DocumentType.LIST: 64,
+    DocumentType.RECEIPT: 20_000,
+    DocumentType.TIME: 16,
+}
+"""Files of a type; of roots every one is needed. Orders are counted together with receipts."""
+NAMED_MAX = 5
+"""Files that one line of the log names."""
+_ADDS = "list-adds"
+_WORDS = {
+    DocumentType.ROOT: "root",
+    DocumentType.SITE: "site",
+    DocumentType.LIST: "list",
+    DocumentType.RECEIPT: "receipt",
+    DocumentType.ORDER: "order",
+    DocumentType.TIME: "time",
+}
+_TYPES = {word: kind for kind, word in _WORDS.items()} | {_ADDS: DocumentType.LIST}
+_NAME = re.compile(rf"([0-9]{{12}})-({'|'.join(_TYPES)})-([0-9a-f]{{64}})\.jws")
+_PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One file: the how many-th it is, the word of its type, what it is known by."""
+
+    ordinal: int
+    word: str
+    digest: Digest
+
+    @property
+    def name(self) -> str:
+        return f"{self.ordinal:012}-{self.word}-{self.digest}.jws"
+
+    @property
+    def counted_as(self) -> DocumentType:
+        kind = _TYPES[self.word]
+        return DocumentType.RECEIPT if kind is DocumentType.ORDER else kind
+
+
+class Archive:
+    """The files of one directory. Every call may wait for the disk."""
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing is read here: see `open`."""
+        self._directory = directory
+        self._entries: dict[DocumentType, dict[Digest, _Entry]] = {}
+        self._by_digest: dict[Digest, _Entry] = {}
+        self._surplus: list[_Entry] = []
+        self._last = 0
+
+    def open(self) -> None:
+        """Make the directory or look what is in it, and remove what was never finished.
+
+        Raises `JournalError`.
+        """
+        self._entries = {kind: {} for kind in _WORDS if kind is not DocumentType.ORDER}
+        self._by_digest.clear()
+        self._surplus.clear()
+        with named_errors(self._directory):
+            make_directory(self._directory)
+            names = sorted(path.name for path in self._directory.iterdir())
+            for name in names:
+                if name.endswith(_PART):
+                    (self._directory / name).unlink()
+                elif found := _NAME.fullmatch(name):
+                    self._add(_Entry(int(found[1]), found[2], Digest(found[3])))
+
+    def __len__(self) -> int:
+        """How many documents are kept."""
+        return len(self._by_digest)
+
+    def __contains__(self, digest: object) -> bool:
+        """Whether a document is kept, as far as the names of the files say."""
+        return digest in self._by_digest
+
+    def keep(self, documents: Sequence[ArchivedDocument]) -> None:
+        """Write those that are not there; on return they are on the disk. Raises `JournalError`.
+
+        A list that is there, and comes as one that adds only because it had not come into force,
+        is written once more: it has to be taken up as it was.
+        """
+        new = {document.digest: document for document in documents if self._is_new(document)}
+        if not new:
+            return
+        with named_errors(self._directory):
+            for document in new.values():
+                entry = _Entry(self._last + 1, _word_of(document), document.digest)
+                part = self._directory / (entry.name + _PART)
+                write_synced(part, document.raw)
+                part.rename(self._directory / entry.name)
+                self._add(entry)
+            sync_directory(self._directory)
+
+    def prune(self) -> None:
+        """Remove the files that are no longer needed to make the journal anew.
+
+        Raises `JournalError`.
+        """
+        for kind, entries in self._entries.items():
+            for entry in _old_ones(kind, entries):
+                self._forget(entry)
+                self._surplus.append(entry)
+        with named_errors(self._directory):
+            while self._surplus:
+                (self._directory / self._surplus[-1].name).unlink(missing_ok=True)
+                self._surplus.pop()
+
+    def read(self, digests: Iterable[str]) -> dict[str, ArchivedDocument]:
+        """Those documents, as far as they are readable."""
+        entries = [self._by_digest[Digest(one)] for one in digests if one in self._by_digest]
+        return {document.digest: document for document in self._read(entries)}
+
+    def read_all(self) -> tuple[ArchivedDocument, ...]:
+        """Every readable document, in the order of arrival."""
+        entries = sorted(self._by_digest.values(), key=lambda entry: entry.ordinal)
+        return tuple(self._read(entries))
+
+    def _is_new(self, document: ArchivedDocument) -> bool:
+        known = self._by_digest.get(document.digest)
+        return known is None or known.word != _word_of(document)
+
+    def _add(self, entry: _Entry) -> None:
+        before = self._by_digest.get(entry.digest)
+        if before is not None:
+            self._forget(before)
+            self._surplus.append(before)
+        self._by_digest[entry.digest] = entry
+        self._entries[entry.counted_as][entry.digest] = entry
+        self._last = entry.ordinal
+
+    def _forget(self, entry: _Entry) -> None:
+        del self._by_digest[entry.digest]
+        del self._entries[entry.counted_as][entry.digest]
+
+    def _read(self, entries: list[_Entry]) -> Iterator[ArchivedDocument]:
+        bad: list[str] = []
+        for entry in entries:
+            raw = _raw_of(self._directory / entry.name, entry.digest)
+            if raw is None:
+                bad.append(entry.name)
+                self._forget(entry)  # it is written anew when it comes again
+                continue
+            yield ArchivedDocument(
+                digest=entry.digest, type=_TYPES[entry.word], raw=raw, adds=entry.word == _ADDS
+            )
+        if bad:
+            logger.warning(
+                "%s: %d files are not what their names say and are left out: %s",
+                self._directory,
+                len(bad),
+                ", ".join(bad[:NAMED_MAX]),
+            )
+
+
+def _word_of(document: ArchivedDocument) -> str:
+    return _ADDS if document.adds else _WORDS[document.type]
+
+
+def _old_ones(kind: DocumentType, entries: dict[Digest, _Entry]) -> list[_Entry]:
+    """Of one type, in the order of arrival, those that nothing is made of any more."""
+    before: list[_Entry] = []
+    base = 0
+    if kind is DocumentType.LIST:
+        # What came before a list that says who is off counts no more; what came after adds to it.
+        lists = [*entries.values()]
+        whole = [at for at, entry in enumerate(lists) if entry.word != _ADDS]
+        if whole:
+            before, base = lists[: whole[-1]], 1
+    first = len(before) + base
+    over = len(entries) - len(before) - KEPT_MAX.get(kind, len(entries))
+    return [*before, *islice(entries.values(), first, first + max(0, over))]
+
+
+def _raw_of(path: Path, digest: Digest) -> bytes | None:
+    """What is in a file; None where it cannot be read, or its payload is not the one of its name.
+
+    A damaged file must not stand against the others.
+    """
+    try:
+        raw = path.read_bytes()
+        payload = claimed_by(tokens_of(raw)[0]).payload
+    except (OSError, Rejected):
+        return None
+    return raw if digest_of(payload) == digest else None

@@ -1,0 +1,32 @@
+"""Files that a power cut leaves whole: their rights, and when they are on the disk.
+
+Owns the synchronisation with the disk outside SQLite. Must never know what is in a file.
+"""
+
+import os
+from pathlib import Path
+
+
+def make_directory(path: Path) -> None:
+    """A directory that is there for good, readable for the daemon's user alone where it is new."""
+    if not path.is_dir():
+        path.mkdir(mode=0o700, parents=True)
+        sync_directory(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600; on return its content is on the disk, its name not yet."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(number, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(number)
+
+
+def sync_directory(path: Path) -> None:
+    """Put the names in a directory on the disk."""
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,102 @@
+"""The marks' own two files, apart from the journal: what is known where that is lost.
+
+Owns a pair of slots, of which the older one is written over. Must never touch the slot that holds
+the newest marks: a write that a power cut tears leaves that one as it was.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from gateway.core.marks import Marks
+from gateway.core.model import Value
+from gateway.journal.files import make_directory, sync_directory, write_synced
+from gateway.journal.trouble import named_errors
+
+logger = logging.getLogger(__name__)
+
+GENERATIONS = 2**32
+"""Generations are counted modulo this; of two valid slots they lie next to each other."""
+
+
+class Slot(Value):
+    """What one of the two files says. After its canonical JSON follows the SHA-256 of that."""
+
+    generation: Annotated[int, msgspec.Meta(ge=0, lt=GENERATIONS)]
+    marks: Marks
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(Slot).decode
+
+
+class MarksPair:
+    """The files `marks.a` and `marks.b` of one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing is read here: see `read`."""
+        self._directory = directory
+        self._paths = (directory / "marks.a", directory / "marks.b")
+        self._generation: int | None = None
+        self._older = 0
+
+    @property
+    def there(self) -> bool:
+        """Whether marks were ever written here, readable or not."""
+        return any(path.exists() for path in self._paths)
+
+    def read(self) -> Marks | None:
+        """What was written last; None: nothing, or nothing that is readable."""
+        first, second = (_slot_in(path) for path in self._paths)
+        if first is None or (second is not None and _follows(second, first)):
+            newest, self._older = second, 0
+        else:
+            newest, self._older = first, 1
+        self._generation = 0 if newest is None else newest.generation
+        return None if newest is None else newest.marks
+
+    def write(self, marks: Marks) -> None:
+        """Write over the older slot; on return it is on the disk. Raises `JournalError`."""
+        if self._generation is None:
+            self.read()  # which one is the older
+        generation = ((self._generation or 0) + 1) % GENERATIONS
+        path = self._paths[self._older]
+        with named_errors(path):
+            make_directory(self._directory)
+            new = not path.exists()
+            write_synced(path, content_of(Slot(generation=generation, marks=marks)))
+            if new:
+                sync_directory(self._directory)
+        self._generation, self._older = generation, 1 - self._older
+
+
+def content_of(slot: Slot) -> bytes:
+    """The bytes of a slot's file."""
+    return _with_digest(_encode(slot))
+
+
+def _with_digest(said: bytes) -> bytes:
+    return said + b"\n" + hashlib.sha256(said).hexdigest().encode() + b"\n"
+
+
+def _slot_in(path: Path) -> Slot | None:
+    try:
+        content = path.read_bytes()
+        said = content.partition(b"\n")[0]
+        if content == _with_digest(said):
+            return _decode(said)
+        trouble = "it is not what was once written"
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        trouble = str(error)
+    logger.warning("%s: %s: the other one counts", path, trouble)
+    return None
+
+
+def _follows(one: Slot, other: Slot) -> bool:
+    ahead = (one.generation - other.generation) % GENERATIONS
+    return 0 < ahead < GENERATIONS // 2

@@ -1,0 +1,62 @@
+"""The records of trust and the lines that they are read as."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.core.fact import Road
+from gateway.core.marks import Marks
+from gateway.core.model import Account, Digest
+from gateway.core.orders import CutEntry, Disconnect
+from gateway.core.records import Body, OrderRestored
+from gateway.core.trust_records import (
+    JournalLost,
+    KeyRevoked,
+    MarksAhead,
+    RootInstalled,
+    TimeNoted,
+    TimeSet,
+)
+
+ACCOUNT = Account("7301001")
+DIGEST = Digest("0" * 64)
+BY_ORDER: dict[str, Any] = {"id": "O-7", "seq": 7, "digest": DIGEST, "signers": ("order-1",)}
+DISCONNECT = Disconnect(accounts=(CutEntry(account=ACCOUNT, meter="M1", n=5),))
+
+
+def of_trust() -> Iterator[tuple[Body, str]]:
+    """What is written down of roots, keys, the time and lost journals."""
+    yield (
+        RootInstalled(
+            seq=2, digest=DIGEST, signers=("root-1", "root-2"), road=Road.LOCAL, clock_reset=False
+        ),
+        "root of trust 2 in force, signed by root-1, root-2",
+    )
+    yield (
+        KeyRevoked(kid="list-1", after=5, accounts=(ACCOUNT,), more=2, list=DIGEST),
+        "key list-1 revoked; 3 accounts and the list in force had its word: look into them",
+    )
+    yield (
+        KeyRevoked(kid="site-1", after=5),
+        "key site-1 revoked; 0 accounts had its word: look into them",
+    )
+    yield (
+        TimeSet(low_ms=1, high_ms=2, digest=DIGEST, signer="time-1", road=Road.LOCAL),
+        "time set by key time-1 (LOCAL)",
+    )
+    yield TimeNoted(), "a quiet day has gone by"
+    yield (
+        JournalLost(trouble="CORRUPT", marks=Marks(), amnesia=False),
+        "the journal was lost (CORRUPT): rebuilt from the archive",
+    )
+    yield (
+        JournalLost(trouble="", marks=Marks(), amnesia=True),
+        "the journal was lost (it is not there): nothing is known of before",
+    )
+    yield (
+        MarksAhead(marks=Marks()),
+        "newer documents than the journal's were here: send them again",
+    )
+    yield (
+        OrderRestored(act=DISCONNECT, **BY_ORDER),
+        "order O-7 was here: cut account 7301001; not done again",
+    )
