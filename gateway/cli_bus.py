@@ -40,7 +40,10 @@ LACKING: Final = {
 MENDS: Final = {
     Lack.STATE: "Give [state]",
     Lack.STATE_ADDRESS: "Ask the maker for it",
-    Lack.EVIDENCE: 'Try it on a meter, then give evidence = "hardware", and as source where',
+    Lack.EVIDENCE: (
+        'Try it on a meter, then give evidence = "hardware", and as source where; or have the site '
+        "document name the type in unproven_profiles"
+    ),
 }
 Sorted = TypeVar("Sorted")
 

@@ -8,15 +8,19 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 import msgspec
 
+from gateway.bus.device import devices_on
+from gateway.bus.fitting import Fit, fit
+from gateway.bus.flaws import TOP, Flaw, flaws_of
 from gateway.bus.profile import Profile, ProfileError, load_profiles
 from gateway.bus.room import BusSettings
-from gateway.core.documents import decode
+from gateway.core.documents import Site, decode
+from gateway.core.image import Image, with_kept, with_roster
 from gateway.core.model import Digest, GatewayId, IdText, Station
 from gateway.core.rotation import load_root
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, digest_of, verify
@@ -30,15 +34,6 @@ HOST = re.compile(r"[^\s/:]+|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,7}(%\w+)?")
 """A name or an IPv4 address, or an IPv6 address; not yet that it exists."""
 SOCKET_BYTES_MAX = 107
 """Bytes of a local socket's path: unix(7), without the closing NUL."""
-TOML_WORDS = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number with a point",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-}
-"""What msgspec calls the types, in the words of a person who writes TOML."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +108,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: byte {error.start}: not UTF-8. Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}. Correct the TOML there.") from error
-    flaws = [*_flaws_of_table(table, Config, "")]
+    flaws = [_in_words(flaw) for flaw in flaws_of(table, Config, dec_hook=_path)]
     if not flaws:
         config = _absolute(msgspec.convert(table, Config, dec_hook=_path), path.resolve().parent)
         flaws = [*_contradictions(config)]
@@ -176,6 +171,33 @@ def mistakes(config: Config) -> Iterator[str]:
         return
     for at, document in enumerate(config.documents):
         yield from _document_mistakes(document, f"documents[{at}]", parts)
+
+
+def fits(config: Config) -> tuple[Fit, ...]:
+    """How each bus suits the newest site document named here; nothing where there is none.
+
+    What keeps that from being known is among the `mistakes`.
+    """
+    try:
+        parts = load_parts(config)
+    except ConfigError:
+        return ()
+    sites = [site for path in config.documents for site in _sites(path, parts)]
+    if not sites:
+        return ()
+    blank = Image(station=parts.station, root=parts.root)
+    image = with_roster(with_kept(blank, site=max(sites, key=lambda site: site.seq)))
+    return tuple(fit(bus, devices_on(bus.name, image, parts.profiles)) for bus in config.bus)
+
+
+def _sites(path: Path, parts: Parts) -> Iterator[Site]:
+    try:
+        document = decode(verify(path.read_bytes().strip(), FIELD_DOCUMENTS, parts.root))
+        check(document, parts.station)
+    except (OSError, Rejected, Unsound):
+        return
+    if isinstance(document, Site):
+        yield document
 
 
 def _folder_mistakes(directory: Path, place: str) -> Iterator[str]:
@@ -244,48 +266,9 @@ def _path(kind: type, value: object) -> object:
     return Path(value)
 
 
-def _flaws_of_table(
-    table: Mapping[str, object], kind: type[msgspec.Struct], place: str
-) -> Iterator[str]:
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    for name in table:
-        if name not in fields:
-            yield f"{place}{name} is not a setting. Remove it, or correct its name."
-    for name, field in fields.items():
-        if name in table:
-            yield from _flaws_of_value(table[name], field.type, f"{place}{name}")
-        elif field.required:
-            yield f"{place}{name} is missing. Add it."
-
-
-def _flaws_of_value(value: Any, kind: Any, place: str) -> Iterator[str]:
-    match place, value:
-        case "broker", dict():
-            yield from _flaws_of_table(value, BrokerSettings, "broker.")
-            return
-        case "bus", [*buses] if all(isinstance(bus, dict) for bus in buses):
-            for at, bus in enumerate(buses):
-                yield from _flaws_of_table(bus, BusSettings, f"bus[{at}].")
-            kind = Annotated[tuple[Any, ...], BUSES]
-        case _:
-            pass
-    try:
-        msgspec.convert(value, kind, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        yield _in_words(error, value, kind, place)
-
-
-def _in_words(error: msgspec.ValidationError, value: object, kind: Any, place: str) -> str:
-    # msgspec says "Expected `int`, got `str` - at `$[0]`".
-    message, _, within = str(error).partition(" - at ")
-    place += within.strip("`").removeprefix("$")
-    if place == "bus" and isinstance(value, dict):
-        return "bus: a single table. Write [[bus]], once for each bus."
-    if message.startswith("Invalid enum value"):
-        allowed = ", ".join(str(one) for one in get_args(kind))
-        return f"{place}: {value!r} is not possible. Give one of {allowed}."
-    words = re.sub(r"`(\w+)( \| null)?`", lambda found: TOML_WORDS.get(found[1], found[0]), message)
-    return f"{place}: {words}. Correct the value."
+def _in_words(flaw: Flaw) -> str:
+    place = "" if flaw.place == TOP else f"{flaw.place}: "
+    return f"{place}{flaw.problem}. {flaw.mend}."
 
 
 def _contradictions(config: Config) -> Iterator[str]:

@@ -116,7 +116,8 @@ def _head_end(
 
     def status(image: Image) -> bytes:
         # Counts only: who is dark or has grace the records and the local socket say.
-        said = msgspec.structs.replace(status_of(image, clock.now()), dark=(), graces=())
+        whole = status_of(image, clock.now())
+        said = msgspec.structs.replace(whole, dark=(), graces=(), readings=())
         return msgspec.json.encode(said)
 
     return HeadEnd(

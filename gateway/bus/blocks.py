@@ -47,7 +47,7 @@ class Evidence(StrEnum):
     MANUAL = "manual"
     """The maker's manual says so."""
     SINGLE_SOURCE = "single-source"
-    """One source that nobody has confirmed: never enough to write."""
+    """One source that nobody has confirmed: written only where the site document permits it."""
 
 
 class At(StrEnum):

@@ -16,6 +16,7 @@ from gateway.bus.frame import Read, answer_bytes
 from gateway.bus.port import BusSettings
 from gateway.bus.reading import identity_read, measure_reads, state_read, value_reads
 from gateway.bus.rtu import ADAPTER_S, SHORT_SILENCE_S, Timing
+from gateway.core.fact import PollingSeen
 from gateway.core.model import Value
 
 READ_REQUEST_BYTES: Final = 8
@@ -68,7 +69,7 @@ class Intervals(Value):
     checked_s: float = 5.0
     """Of a transformer's check meter."""
     measured_s: float = 30.0
-    """Of what anybody's meter measures."""
+    """Of what anybody's meter measures, unless the site says otherwise."""
 
 
 class Demand(Value):
@@ -79,6 +80,8 @@ class Demand(Value):
     connected_s: float = 0.0
     checked_s: float = 0.0
     measured_s: float = 0.0
+    measured_every_s: float | None = None
+    """How often the site wants what is measured, where it says so."""
 
     @property
     def round_s(self) -> float:
@@ -175,12 +178,15 @@ def demand_of(devices: Iterable[tuple[Device, bool]], speed: Speed) -> Demand:
             connected_s=found.connected_s + look_s * (not waits),
             checked_s=found.checked_s + measured_s * checks,
             measured_s=found.measured_s + measured_s * (not checks),
+            measured_every_s=device.values_every_s or found.measured_every_s,
         )
     return found
 
 
 def budget(demand: Demand, wished: Intervals) -> Budget:
     """The wished intervals, stretched until they fit: values first, who waits last."""
+    measured_every_s = demand.measured_every_s or wished.measured_s
+    wished = msgspec.structs.replace(wished, measured_s=measured_every_s)
     urgent, connected = demand.urgent_share(wished), demand.connected_share(wished)
     measured = demand.measured_share(wished)
     least_connected = min(connected, CONNECTED_SHARE_MIN)
@@ -215,6 +221,25 @@ def outlook(devices: Sequence[Device], speed: Speed, wished: Intervals) -> Outlo
     return Outlook(lit=budget(lit, wished), dark=budget(demand_of(shown, speed), wished))
 
 
+def told(found: Budget) -> PollingSeen:
+    """A budget in core's words."""
+    every = found.intervals
+    return PollingSeen(
+        devices=found.demand.devices,
+        share_percent=round(100 * found.share),
+        wished_percent=round(100 * found.wished_share),
+        waiting_ms=round(1000 * every.waiting_s),
+        connected_ms=round(1000 * every.connected_s),
+        checked_ms=round(1000 * every.checked_s),
+        values_ms=round(1000 * every.measured_s),
+    )
+
+
+def budget_words(bus: BusSettings, devices: Sequence[Device]) -> str:
+    """The computed budget of one configured bus in one line."""
+    return f"bus {bus.name} at {bus.baud} {bus.format}: {outlook_words(_expected(bus, devices))}"
+
+
 def outlook_words(found: Outlook) -> str:
     """Both budgets in one line."""
     lit, dark = found.lit, found.dark
@@ -228,8 +253,7 @@ def outlook_words(found: Outlook) -> str:
 
 def overfull(bus: BusSettings, devices: Sequence[Device]) -> str | None:
     """One line with the mend where a bus has more devices than it can read in time."""
-    speed = Speed(baud=bus.baud, character_bits=bus.character_bits)
-    found = outlook(devices, speed, Intervals())
+    found = _expected(bus, devices)
     if found.fits:
         return None
     slowest_s = max(found.lit.slowest_s, found.dark.slowest_s)
@@ -238,3 +262,8 @@ def overfull(bus: BusSettings, devices: Sequence[Device]) -> str | None:
         f"{slowest_s:.0f} s, and {READ_EVERY_MAX_S:.0f} s is the most that is useful. Raise the "
         "baud rate, or split the bus."
     )
+
+
+def _expected(bus: BusSettings, devices: Sequence[Device]) -> Outlook:
+    speed = Speed(baud=bus.baud, character_bits=bus.character_bits)
+    return outlook(devices, speed, Intervals())

@@ -3,14 +3,15 @@
 Owns what such a test asks and what it says. Must never write, nor judge: whoever stands there does.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from typing import Final
 
 from gateway.bus.asking import Ask, Priority
 from gateway.bus.device import Device
 from gateway.bus.frame import Read
+from gateway.bus.measuring import Neighbours
 from gateway.bus.reading import identity_read, measure_reads, serial_of, state_of, state_read
-from gateway.bus.rtu import Failure, Reply
+from gateway.bus.rtu import Failure, Fault, Reply
 from gateway.core.model import Serial, SupplyState, Value
 
 TIMES: Final = 5
@@ -42,14 +43,14 @@ class Checkup(Value):
 
 async def check_up(device: Device, ask: Ask) -> Checkup:
     """Read it five times, before any poll and after any command."""
-    trials = [await _trial(device, ask) for _ in range(TIMES)]
+    neighbours = Neighbours()
+    trials = [await _trial(device, ask, neighbours) for _ in range(TIMES)]
     return Checkup(serial=device.serial, unit=device.unit, trials=tuple(trials))
 
 
-async def _trial(device: Device, ask: Ask) -> Trial:
+async def _trial(device: Device, ask: Ask, neighbours: Neighbours) -> Trial:
     took_ms, serial, state = 0, None, SupplyState.UNKNOWN
-    for request in _requests(device):
-        answer = await ask(device, request, Priority.TEST)
+    async for request, answer in _answers(device, ask, neighbours):
         if not isinstance(answer, Reply):
             return Trial(took_ms=took_ms, failure=answer.failure, serial=serial, state=state)
         took_ms += answer.heard_ms - answer.sent_ms
@@ -61,6 +62,15 @@ async def _trial(device: Device, ask: Ask) -> Trial:
     return Trial(took_ms=took_ms, serial=serial, state=state)
 
 
-def _requests(device: Device) -> Sequence[Read]:
+async def _answers(
+    device: Device, ask: Ask, neighbours: Neighbours
+) -> AsyncIterator[tuple[Read, Reply | Fault]]:
+    async def asked(request: Read) -> Reply | Fault:
+        return await ask(device, request, Priority.TEST)
+
     shown = [one for one in (identity_read(device), state_read(device)) if one is not None]
-    return shown or [read.request for read in measure_reads(device)]
+    for request in shown:
+        yield request, await asked(request)
+    if not shown:
+        async for read, answer in neighbours.asked(device, measure_reads(device), asked):
+            yield read.request, answer

@@ -101,7 +101,7 @@ def _conducts(reading: Reading) -> bool | None:
 
 async def _cancel(steps: Steps) -> None:
     """Make the meter forget a close that it may remember and carry out later."""
-    cancel = steps.device.profile.cancelling
+    cancel = steps.device.profile.cancelling(trusting=steps.device.trusting)
     reads_open = steps.reading.state is SupplyState.DISCONNECTED
     if cancel is None or not reads_open or not steps.is_the_meter:
         return

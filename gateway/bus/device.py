@@ -6,6 +6,8 @@ it something. Must never know an account, a transformer or anything else that is
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from gateway.bus.profile import Profile
 from gateway.core.image import Image
 from gateway.core.model import Meter, Serial, Value
@@ -22,6 +24,10 @@ class Device(Value):
     switch_channel: int | None = None
     measures_only: bool = False
     """A check meter: it has no switch, or none that is anybody's business."""
+    trusting: bool = False
+    """The site document takes a single source for good enough to switch it."""
+    values_every_s: float | None = None
+    """How often the site wants its values; None: as often as the bus room by itself."""
 
 
 def device_of(meter: Meter, profiles: Mapping[str, Profile]) -> Device | None:
@@ -31,7 +37,11 @@ def device_of(meter: Meter, profiles: Mapping[str, Profile]) -> Device | None:
     if profile is None:
         return None
     addressed = meter.switch_unit is not None and meter.switch_channel is not None
-    if profile.ability.needs_switch_unit and not addressed:
+    ability = profile.ability
+    if ability.needs_switch_unit and not addressed:
+        return None
+    channel, channels = meter.switch_channel, ability.channels
+    if channel is not None and channels is not None and channel >= channels:
         return None
     return Device(
         serial=Serial(meter.serial),
@@ -42,11 +52,23 @@ def device_of(meter: Meter, profiles: Mapping[str, Profile]) -> Device | None:
     )
 
 
+def as_permitted(device: Device, meter: Meter, image: Image) -> Device:
+    """The device of a meter, with what the site document in force says of its type."""
+    site = image.kept.site
+    trusting = site is not None and meter.profile in site.unproven_profiles
+    return replace(device, trusting=trusting)
+
+
 def devices_on(bus: str, image: Image, profiles: Mapping[str, Profile]) -> tuple[Device, ...]:
     """All devices of one bus that can be asked: the meters, then the check meters."""
     meters = (device_of(meter, profiles) for meter in image.roster.values() if meter.bus == bus)
     checks = (_checking(check, profiles) for check in _check_meters_on(bus, image))
-    return tuple(device for device in (*meters, *checks) if device is not None)
+    every_s = image.limits.values_every_ms / 1000
+    return tuple(
+        replace(device, values_every_s=every_s)
+        for device in (*meters, *checks)
+        if device is not None
+    )
 
 
 def units_on(bus: str, image: Image) -> frozenset[int]:

@@ -6,7 +6,7 @@ what it can be.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -28,6 +28,9 @@ WORDS: Final = {
 """What msgspec calls the types, in the words of a person who writes TOML."""
 
 
+DecodeHook = Callable[[type[Any], Any], Any]
+
+
 class Flaw(Value):
     """One thing that cannot be so. `place` is as in `close.writes[0].address`."""
 
@@ -36,24 +39,33 @@ class Flaw(Value):
     mend: str
 
 
-def flaws_of(value: object, kind: Any, place: str = TOP) -> Iterator[Flaw]:
-    """Everything that keeps a value from becoming this kind. None: `msgspec.convert` takes it."""
+def flaws_of(
+    value: object, kind: Any, place: str = TOP, *, dec_hook: DecodeHook | None = None
+) -> Iterator[Flaw]:
+    """Everything that keeps a value from becoming this kind. None: `msgspec.convert` takes it.
+
+    `dec_hook`: as `msgspec.convert` takes it.
+    """
     bare, *limits = get_args(kind) if get_origin(kind) is Annotated else (kind,)
     struct, many = _struct_in(bare), get_origin(bare) is tuple
     if struct is not None and many and isinstance(value, list):
-        yield from _of_value(value, Annotated[tuple[Any, ...], msgspec.Meta(), *limits], place)
+        several = Annotated[tuple[Any, ...], msgspec.Meta(), *limits]
+        yield from _of_value(value, several, place, dec_hook)
         for at, item in enumerate(value):
-            yield from flaws_of(item, struct, f"{place}[{at}]")
+            yield from flaws_of(item, struct, f"{place}[{at}]", dec_hook=dec_hook)
     elif struct is not None and many and isinstance(value, dict):
         yield Flaw(place=place, problem="a single table", mend=f"Write [[{place}]], once for each")
     elif struct is not None and isinstance(value, dict):
-        yield from _of_table(value, struct, place)
+        yield from _of_table(value, struct, place, dec_hook)
     else:
-        yield from _of_value(value, kind, place)
+        yield from _of_value(value, kind, place, dec_hook)
 
 
 def _of_table(
-    table: Mapping[str, object], struct: type[msgspec.Struct], place: str
+    table: Mapping[str, object],
+    struct: type[msgspec.Struct],
+    place: str,
+    dec_hook: DecodeHook | None,
 ) -> Iterator[Flaw]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     found = [
@@ -67,18 +79,22 @@ def _of_table(
     ]
     for name, field in fields.items():
         if name in table:
-            found += flaws_of(table[name], field.type, _within(place, name))
+            within = _within(place, name)
+            found += flaws_of(table[name], field.type, within, dec_hook=dec_hook)
         elif field.required:
             found.append(Flaw(place=place, problem=f"{name} is missing", mend="Add it"))
     # What its parts say against each other counts once each of them can be read.
-    yield from found or _contradictions(table, struct, place)
+    yield from found or _contradictions(table, struct, place, dec_hook)
 
 
 def _contradictions(
-    table: Mapping[str, object], struct: type[msgspec.Struct], place: str
+    table: Mapping[str, object],
+    struct: type[msgspec.Struct],
+    place: str,
+    dec_hook: DecodeHook | None,
 ) -> Iterator[Flaw]:
     try:
-        msgspec.convert(table, struct)
+        msgspec.convert(table, struct, dec_hook=dec_hook)
     except msgspec.ValidationError as error:
         cause = error.__cause__
         each = cause.each if isinstance(cause, Contradictions) else (cause,)
@@ -88,9 +104,9 @@ def _contradictions(
             yield Flaw(place=where, problem=one.problem, mend=one.mend)
 
 
-def _of_value(value: object, kind: Any, place: str) -> Iterator[Flaw]:
+def _of_value(value: object, kind: Any, place: str, dec_hook: DecodeHook | None) -> Iterator[Flaw]:
     try:
-        msgspec.convert(value, kind)
+        msgspec.convert(value, kind, dec_hook=dec_hook)
     except msgspec.ValidationError as error:
         # msgspec says "Expected `int`, got `str` - at `$[0]`".
         message, _, within = str(error).partition(" - at ")

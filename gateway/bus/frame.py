@@ -117,9 +117,18 @@ def answer_in(heard: bytes, request: Request) -> Answer | Exceptional | None:
             continue
         if frame[1] == request.function | EXCEPTION_BIT:
             return Exceptional(code=frame[2])
-        if frame[1] == request.function and _belongs(frame, request):
+        if frame.startswith(_head(request)):
             return _decoded(frame, request)
     return None
+
+
+def missing_bytes(heard: bytes, request: Request) -> int:
+    """How many bytes are to come at least of an answer under way; 0: none is, or it may be over."""
+    head = _head(request)
+    places = (at for at, byte in enumerate(heard) if byte == request.unit)
+    begun = ((heard[at : at + len(head)], len(heard) - at) for at in places)
+    left = [size - come for start, come in begun if (size := _promised(start, head, request))]
+    return max(0, min(left, default=0))
 
 
 def frames_in(heard: bytes) -> Iterator[bytes]:
@@ -174,15 +183,22 @@ def _size(heard: bytes, at: int) -> int:
     return EXCEPTION_BYTES if function in EXCEPTIONS else 0
 
 
+def _promised(start: bytes, head: bytes, request: Request) -> int:
+    """How long the answer is that begins so; 0: none does."""
+    if start[1:2] == bytes((request.function | EXCEPTION_BIT,)):
+        return EXCEPTION_BYTES
+    return answer_bytes(request) if head.startswith(start) else 0
+
+
 def _crc_good(frame: bytes) -> bool:
     return FramerRTU.check_CRC(frame[:-2], int.from_bytes(frame[-2:], "big"))
 
 
-def _belongs(frame: bytes, request: Request) -> bool:
+def _head(request: Request) -> bytes:
     if isinstance(request, Read):
-        return frame[2] == _data_bytes(request)
+        return bytes((request.unit, request.function, _data_bytes(request)))
     # The answer to a write begins as the request does: address, then value or quantity.
-    return frame[:6] == encode(request)[:6]
+    return encode(request)[:6]
 
 
 def _decoded(frame: bytes, request: Request) -> Answer:

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from gateway.bus.asking import Priority
-from gateway.bus.budget import Intervals, Speed, outlook, outlook_words
+from gateway.bus.budget import Intervals, Speed, outlook, outlook_words, told
 from gateway.bus.checkup import Checkup, check_up
 from gateway.bus.device import Device, device_of, devices_on, units_on
 from gateway.bus.frame import Read, Request
@@ -97,6 +97,8 @@ class Line:
         self._down = ""
         """Why the port is not open; empty while it is, and before it was tried."""
         self._echo = False
+        self._quiet_until_s = float("-inf")
+        """Till then what was asked last may answer, be the port another one by then."""
         self._probe_due_s = float("-inf")
         self._signs: frozenset[Sign] = frozenset()
         self._told: BusSeen | None = None
@@ -203,26 +205,36 @@ class Line:
     async def _own(self) -> None:
         wait_s = REOPEN_FIRST_S
         while True:
-            good = self._counters.good
+            answers = self._counters.answers
             try:
                 port = SerialPort.open(self._settings, self._wake)
             except OSError as error:
                 self._went_down(str(error))
             else:
                 with contextlib.closing(port):
-                    await self._serve(port)
+                    await self._master_it(port)
                 self._went_down(f"{self._settings.port}: the port is lost: see to the adapter")
-            if good != self._counters.good:
+            if answers != self._counters.answers:
                 wait_s = REOPEN_FIRST_S
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, REOPEN_MAX_S)
 
-    async def _serve(self, port: SerialPort) -> None:
-        """Carry out one order after the other until the port is lost."""
-        bits = self._settings.character_bits
+    async def _master_it(self, port: SerialPort) -> None:
         master = Master(
-            port, self._clock, self._counters, baud=self._settings.baud, character_bits=bits
+            port,
+            self._clock,
+            self._counters,
+            baud=self._settings.baud,
+            character_bits=self._settings.character_bits,
+            quiet_until_s=self._quiet_until_s,
         )
+        try:
+            await self._serve(master)
+        finally:
+            self._quiet_until_s = master.quiet_until_s
+
+    async def _serve(self, master: Master) -> None:
+        """Carry out one order after the other until the port is lost."""
         self._came_up()
         self._summed_s = asyncio.get_running_loop().time()
         while True:
@@ -302,12 +314,15 @@ class Line:
             bus=BusId(self._settings.name),
             open=self._up.is_set(),
             good=counters.good,
+            refused=counters.refused,
             crc_errors=counters.crc_errors,
             timeouts=counters.timeouts,
             late=counters.late,
             mismatched=counters.mismatched,
+            echo=counters.echo,
             silent=silent,
             detail=self._down or self._suggested(),
+            polling=told(self._polling.turns.budget) if len(self._polling.turns) else None,
         )
         if seen == self._told or self._inbox.post(seen):
             self._told, self._told_s, self._told_standing = seen, now_s, standing

@@ -7,18 +7,20 @@ line's time free (`turns`, `budget`).
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from gateway.bus.asking import Ask, Priority
 from gateway.bus.budget import Intervals, Speed, look_read
 from gateway.bus.device import Device
 from gateway.bus.frame import Read
+from gateway.bus.measuring import Neighbours
 from gateway.bus.reading import (
+    MeasureRead,
     cause_of,
     cause_read,
     measure_reads,
-    quantities_of,
+    measured_in,
     reading_of,
     state_of,
     state_read,
@@ -49,6 +51,7 @@ class Polling:
         wished: Intervals,
     ) -> None:
         self.turns = Turns(speed, wished)
+        self._neighbours = Neighbours()
         self._ask = ask
         self._up = up
         self._silence_changed = silence_changed
@@ -64,6 +67,7 @@ class Polling:
     def take(self, devices: Sequence[Device]) -> None:
         """Poll these from now on; what is known of those that stay, stays."""
         silent = self.turns.silent
+        self._neighbours.forget()
         self.turns.take(devices, _now_s())
         self._tell_silence(silent)
         self._changed.set()
@@ -121,13 +125,11 @@ class Polling:
         """A check meter is asked for its values and nothing else, and each time anew."""
         mono_ms = self._clock.now().mono_ms
         measured = NOTHING
-        for read in measure_reads(target.device):
-            answer = await self._asked(target, read.request)
+        async for read, answer in self._values(target, measure_reads(target.device)):
             if not self._took(target, answer):
                 return
             if isinstance(answer, Reply):
-                seen = quantities_of(target.device.profile, read, answer.values)
-                measured = measured.with_newer(seen)
+                measured = measured.with_newer(measured_in(target.device, read, answer))
         target.measured = measured
         self._post(target, SupplyState.UNKNOWN, mono_ms)
 
@@ -169,12 +171,19 @@ class Polling:
             return
         self.turns.measured(target, _now_s())
         measured = NOTHING
-        for read in value_reads(target.device):
-            answer = await self._asked(target, read.request)
+        async for read, answer in self._values(target, value_reads(target.device)):
             if isinstance(answer, Reply):
-                seen = quantities_of(target.device.profile, read, answer.values)
-                measured = measured.with_newer(seen)
-        target.measured = measured
+                measured = measured.with_newer(measured_in(target.device, read, answer))
+        # What was read before is old, and says so; one that fell silent has no values without age.
+        target.measured = measured if measured != NOTHING else target.measured
+
+    def _values(
+        self, target: Target, reads: Sequence[MeasureRead]
+    ) -> AsyncIterator[tuple[MeasureRead, Reply | Fault]]:
+        async def ask(request: Read) -> Reply | Fault:
+            return await self._asked(target, request)
+
+        return self._neighbours.asked(target.device, reads, ask)
 
     async def _asked(self, target: Target, request: Read) -> Reply | Fault:
         answer = await self._ask(target.device, request, Priority.POLL)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.bus.blocks import (
     At,
@@ -67,7 +68,7 @@ class Lack(StrEnum):
     STATE_ADDRESS = "STATE_ADDRESS"
     """Where the switch's position is read is left to the site."""
     EVIDENCE = "EVIDENCE"
-    """It is known from a single source that nobody has confirmed."""
+    """It is known from a single source that nobody has confirmed; a site may permit it."""
 
 
 class Profile(Value, forbid_unknown_fields=True):
@@ -78,6 +79,8 @@ class Profile(Value, forbid_unknown_fields=True):
     address_base: Literal[0, 1] = 0
     """What the addresses of this file count from: 1 where the maker's manual does so, 0 on the
     line."""
+    channels: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """So many its relay board has, where a channel of one is its switch."""
     serial: SerialLine | None = None
     identity: Identity | None = None
     state: State | None = None
@@ -99,16 +102,8 @@ class Profile(Value, forbid_unknown_fields=True):
     @property
     def ability(self) -> ProfileAbility:
         """What core must know of this type."""
-        blocks = (self.state, *self.instructions.values())
-        return ProfileAbility(
-            switches=self.motion(Move.CLOSE) is not None,
-            opens=self.motion(Move.OPEN) is not None,
-            releases=self.motion(Move.RELEASE) is not None,
-            proves_serial=self.identity is not None,
-            needs_switch_unit=any(
-                block.at is At.SWITCH_CHANNEL for block in blocks if block is not None
-            ),
-        )
+        proven, trusting = self._ability(trusting=False), self._ability(trusting=True)
+        return replace(proven, trusting=None if trusting == proven else trusting)
 
     @property
     def measures(self) -> Mapping[Quantity, Measure]:
@@ -133,27 +128,29 @@ class Profile(Value, forbid_unknown_fields=True):
         }
         return {name: block for name, block in named.items() if block is not None}
 
-    def motion(self, move: Move) -> Motion | None:
-        """What carries out a move; None where it is not known well enough to be written."""
+    def motion(self, move: Move, *, trusting: bool = False) -> Motion | None:
+        """What carries out a move; None where it is not known well enough to be written.
+
+        `trusting`: the site document takes a single source for good enough.
+        """
         match move:
             case Move.CLOSE:
-                return self._proven(self.close)
+                return self._proven(self.close, trusting=trusting)
             case Move.OPEN:
-                return self._proven(self.open)
+                return self._proven(self.open, trusting=trusting)
             case Move.RELEASE:
-                return self._proven(self.release)
+                return self._proven(self.release, trusting=trusting)
             case _:
                 assert_never(move)
 
-    @property
-    def cancelling(self) -> Cancel | None:
+    def cancelling(self, *, trusting: bool = False) -> Cancel | None:
         """What takes back a close that was refused; None where that may not be written."""
-        return self._proven(self.cancel)
+        return self._proven(self.cancel, trusting=trusting)
 
-    @property
-    def writable(self) -> tuple[Instruction, ...]:
+    def writable(self, *, trusting: bool = False) -> tuple[Instruction, ...]:
         """Everything that a meter of this type may ever be sent."""
-        known = (*(self.motion(move) for move in Move), self.cancelling)
+        motions = (self.motion(move, trusting=trusting) for move in Move)
+        known = (*motions, self.cancelling(trusting=trusting))
         return tuple(block for block in known if block is not None)
 
     def lacks(self, name: str) -> tuple[Lack, ...]:
@@ -168,13 +165,37 @@ class Profile(Value, forbid_unknown_fields=True):
         if block.evidence is Evidence.SINGLE_SOURCE:
             yield Lack.EVIDENCE
 
-    def _proven(self, block: InstructionT | None) -> InstructionT | None:
-        return None if block is None or any(self._lacks_of(block)) else block
+    def _proven(self, block: InstructionT | None, *, trusting: bool) -> InstructionT | None:
+        if block is None:
+            return None
+        lacks = set(self._lacks_of(block)) - ({Lack.EVIDENCE} if trusting else set())
+        return None if lacks else block
+
+    def _ability(self, *, trusting: bool) -> ProfileAbility:
+        return ProfileAbility(
+            switches=self.motion(Move.CLOSE, trusting=trusting) is not None,
+            opens=self.motion(Move.OPEN, trusting=trusting) is not None,
+            releases=self.motion(Move.RELEASE, trusting=trusting) is not None,
+            proves_serial=self.identity is not None,
+            needs_switch_unit=self._on_a_board,
+            channels=self.channels,
+        )
+
+    @property
+    def _on_a_board(self) -> bool:
+        blocks = (self.state, *self.instructions.values())
+        return any(block.at is At.SWITCH_CHANNEL for block in blocks if block is not None)
 
     def _contradictions(self) -> Iterator[Contradiction]:
         for name, block in self.instructions.items():
             for at, write in enumerate(block.writes):
                 yield from self._forbidden(write, f"{name}.writes[{at}].address")
+        if self._on_a_board and self.channels is None:
+            problem = "a channel of a relay board switches, and how many it has is not said"
+            yield Contradiction("channels", problem, "Give it, as in channels = 8")
+        if self.channels is not None and not self._on_a_board:
+            problem = "no block is at a switch-channel"
+            yield Contradiction("channels", problem, "Leave it out, or mend the blocks")
         yield from self._shown_where_written()
         yield from self._alike()
         for place, address in self._addresses():

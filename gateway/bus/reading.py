@@ -24,6 +24,7 @@ from gateway.bus.blocks import (
 from gateway.bus.device import Device
 from gateway.bus.frame import Function, Read, Write
 from gateway.bus.profile import Profile
+from gateway.bus.rtu import Reply
 from gateway.core.model import Cause, Reading, Serial, SupplyState, Value
 
 THOUSANDTHS: Final = 1000
@@ -34,6 +35,8 @@ SECOND_SIGN: Final = (Quantity.VOLTAGE, Quantity.CURRENT)
 class Quantities(Value):
     """What was measured; None where it was not."""
 
+    mono_ms: int | None = None
+    """When (boot clock) the newest of it was heard."""
     voltage_mv: int | None = None
     current_ma: int | None = None
     power_w: int | None = None
@@ -86,6 +89,17 @@ def value_reads(device: Device) -> tuple[MeasureRead, ...]:
     return _reads(device, Quantity)
 
 
+def apart(device: Device, read: MeasureRead) -> tuple[MeasureRead, ...]:
+    """The same request, each value by itself; nothing for one that asks for a single value."""
+    if len(read.placed) == 1:
+        return ()
+    measures = device.profile.measures
+    return tuple(
+        _measure_read([(measures[placed.quantity], placed.quantity)], device)
+        for placed in read.placed
+    )
+
+
 def load_voltage_read(device: Device) -> MeasureRead | None:
     """The request that shows a back-feed; None where the meter measures on the supply side."""
     return _reads(device, (Quantity.VOLTAGE,))[0] if _measures_behind(device) else None
@@ -118,7 +132,9 @@ def writable(device: Device) -> frozenset[Write]:
     if device.measures_only:
         return frozenset()
     return frozenset(
-        write for block in device.profile.writable for write in writes_of(device, block)
+        write
+        for block in device.profile.writable(trusting=device.trusting)
+        for write in writes_of(device, block)
     )
 
 
@@ -171,6 +187,12 @@ def quantities_of(profile: Profile, read: MeasureRead, registers: Sequence[int])
     )
 
 
+def measured_in(device: Device, read: MeasureRead, reply: Reply) -> Quantities:
+    """The measured values in a device's reply, and when they were heard."""
+    found = quantities_of(device.profile, read, reply.values)
+    return replace(found, mono_ms=reply.heard_ms)
+
+
 def reading_of(
     device: Device,
     state: SupplyState,
@@ -189,6 +211,9 @@ def reading_of(
         supply_mv=None if load else measured.voltage_mv,
         load_mv=measured.voltage_mv if load else None,
         current_ma=measured.current_ma,
+        power_w=measured.power_w,
+        energy_wh=measured.energy_wh,
+        values_ms=measured.mono_ms,
         cause=cause,
     )
 

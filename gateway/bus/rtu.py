@@ -10,6 +10,7 @@ Time for waiting is the event loop's, so that a loop in virtual time runs this f
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,7 @@ from gateway.bus.frame import (
     answer_in,
     encode,
     frames_in,
+    missing_bytes,
 )
 from gateway.core.model import Value
 from gateway.ports import Clock
@@ -94,20 +96,36 @@ class Counters:
     """What happened on one bus since the start of the process."""
 
     good: int = 0
+    refused: int = 0
+    """Answered with an exception."""
     crc_errors: int = 0
     timeouts: int = 0
     late: int = 0
     mismatched: int = 0
+    echo: int = 0
+    """Requests that the line gave back."""
+
+    @property
+    def answers(self) -> int:
+        """Those that refuse are answers too."""
+        return self.good + self.refused
 
 
 class Stream(Protocol):
     """A half-duplex line of bytes. Everything raises `OSError` when the line is gone."""
 
+    @property
+    def heard_s(self) -> float:
+        """When the newest byte was there, at the latest; on the loop's clock, as all times here."""
+
     def send(self, data: bytes) -> None:
         """Put bytes on the line."""
 
-    async def receive(self, until_s: float) -> bytes:
-        """What has come, at once or as soon as it comes; empty at that time of the loop's clock."""
+    async def receive(self, until_s: float, expected: int = 1) -> bytes:
+        """What has come, at once or as soon as it comes; empty at `until_s`.
+
+        Where so many bytes are `expected`, the first ones may be handed over with the last.
+        """
 
     def discard(self) -> int:
         """Throw away what has come; how many bytes that was."""
@@ -122,8 +140,16 @@ class Master:
     """The only speaker of one line. Callers take turns: one exchange at a time."""
 
     def __init__(
-        self, stream: Stream, clock: Clock, counters: Counters, *, baud: int, character_bits: int
+        self,
+        stream: Stream,
+        clock: Clock,
+        counters: Counters,
+        *,
+        baud: int,
+        character_bits: int,
+        quiet_until_s: float = -math.inf,
     ) -> None:
+        """`quiet_until_s` is that of the master who spoke on this line before."""
         self.echo = False
         """Whether the line gives back what is sent."""
         self._stream = stream
@@ -132,8 +158,9 @@ class Master:
         self._character_s = character_bits / baud
         self._silence_s = SHORT_SILENCE_S if baud > 19_200 else 3.5 * self._character_s
         self._last_s = asyncio.get_running_loop().time()
-        self._quiet_until_s = float("-inf")
-        self._late_expected = False
+        self.quiet_until_s = quiet_until_s
+        """Till then a late answer may come, and nothing is sent."""
+        self._late_expected = quiet_until_s > self._last_s
 
     async def exchange(
         self, request: Request, timing: Timing, may_go: MayGo = unconditionally
@@ -145,11 +172,12 @@ class Master:
         """
         sent_ms: int | None = None
         try:
+            # Before the silence, so that it is not made any longer.
+            frame = encode(request)
             if not await self._silent(timing.gap_ms / 1000):
                 return Fault(failure=Failure.GARBLED, detail="the line is never silent")
             if not may_go():
                 return Fault(failure=Failure.WITHHELD)
-            frame = encode(request)
             ends_s = self._send(frame)
             sent_ms = self._clock.now().mono_ms
             answer_s = answer_bytes(request) * self._character_s + ADAPTER_S
@@ -158,12 +186,14 @@ class Master:
             answer = await self._listen(request, frame, deadline_s)
         except OSError as error:
             return Fault(failure=Failure.BUS_DOWN, sent_ms=sent_ms, detail=str(error))
+        self._counters.echo += self.echo
         if isinstance(answer, Failure):
             return Fault(failure=answer, sent_ms=sent_ms)
-        self._counters.good += 1
-        self._quiet_until_s, self._late_expected = self._last_s, False
+        self.quiet_until_s, self._late_expected = self._last_s, False
         if isinstance(answer, Exceptional):
+            self._counters.refused += 1
             return Fault(failure=Failure.EXCEPTION, sent_ms=sent_ms, code=answer.code)
+        self._counters.good += 1
         heard_ms = self._clock.now().mono_ms
         return Reply(values=answer.values, sent_ms=sent_ms, heard_ms=heard_ms)
 
@@ -196,12 +226,12 @@ class Master:
     async def _silent(self, gap_s: float) -> bool:
         silence_s = max(self._silence_s, gap_s)
         loop = asyncio.get_running_loop()
-        give_up_s = max(loop.time(), self._quiet_until_s) + BABBLE_MAX_S
+        give_up_s = max(loop.time(), self.quiet_until_s) + BABBLE_MAX_S
         while loop.time() < give_up_s:
             if self._stream.discard():
-                self._last_s = loop.time()
+                self._hear()
                 self._note_late()
-            free_s = max(self._quiet_until_s, self._last_s + silence_s)
+            free_s = max(self.quiet_until_s, self._last_s + silence_s)
             if loop.time() >= free_s:
                 return True
             if await self._receive(free_s):
@@ -213,14 +243,17 @@ class Master:
         self._last_s = asyncio.get_running_loop().time() + len(frame) * self._character_s
         return self._last_s
 
-    async def _receive(self, until_s: float) -> bytes:
-        chunk = await self._stream.receive(until_s)
+    async def _receive(self, until_s: float, expected: int = 1) -> bytes:
+        chunk = await self._stream.receive(until_s, expected)
         if chunk:
-            self._last_s = max(self._last_s, asyncio.get_running_loop().time())
+            self._hear()
         return chunk
 
+    def _hear(self) -> None:
+        self._last_s = max(self._last_s, self._stream.heard_s)
+
     def _stay_quiet(self, until_s: float) -> None:
-        self._quiet_until_s, self._late_expected = until_s, True
+        self.quiet_until_s, self._late_expected = until_s, True
 
     def _note_late(self) -> None:
         if self._late_expected:
@@ -230,17 +263,19 @@ class Master:
     async def _listen(
         self, request: Request, frame: bytes, deadline_s: float
     ) -> Answer | Exceptional | Failure:
-        heard = bytearray()
+        heard, expected = bytearray(), answer_bytes(request)
         while len(heard) < HEARD_MAX_BYTES:
-            chunk = await self._receive(deadline_s)
+            chunk = await self._receive(deadline_s, expected)
             if not chunk:
                 break
             heard += chunk
             if request.function not in REPEATING and frame in heard:
                 self.echo = True
-            answer = answer_in(self._without_echo(bytes(heard), frame), request)
+            others = self._without_echo(bytes(heard), frame)
+            answer = answer_in(others, request)
             if answer is not None:
                 return answer
+            expected = missing_bytes(others, request) or answer_bytes(request)
         return self._judged(self._without_echo(bytes(heard), frame))
 
     def _without_echo(self, heard: bytes, frame: bytes) -> bytes:

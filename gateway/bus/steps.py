@@ -19,6 +19,7 @@ from gateway.bus.asking import Ask, Priority
 from gateway.bus.blocks import Instruction, Motion
 from gateway.bus.device import Device
 from gateway.bus.frame import Read
+from gateway.bus.measuring import Neighbours
 from gateway.bus.reading import (
     Quantities,
     cause_of,
@@ -26,7 +27,7 @@ from gateway.bus.reading import (
     identity_read,
     load_voltage_read,
     measure_reads,
-    quantities_of,
+    measured_in,
     reading_of,
     serial_of,
     state_of,
@@ -124,17 +125,20 @@ class Steps:
         measured, load = Quantities(), load_voltage_read(self.device)
         if behind and load is not None:
             reply = await self._read(load.request, Priority.SWITCH)
-            measured = quantities_of(self.device.profile, load, reply.values)
+            measured = measured_in(self.device, load, reply)
         return self._note(serial, state, measured)
 
     async def measure(self) -> Reading:
         """The reading with voltage and current, as far as the meter gives them."""
         measured = Quantities()
-        for read in measure_reads(self.device):
-            answer = await self._ask(self.device, read.request, Priority.SWITCH)
+
+        async def ask(request: Read) -> Reply | Fault:
+            return await self._ask(self.device, request, Priority.SWITCH)
+
+        reads = measure_reads(self.device)
+        async for read, answer in Neighbours().asked(self.device, reads, ask):
             if isinstance(answer, Reply):
-                seen = quantities_of(self.device.profile, read, answer.values)
-                measured = measured.with_newer(seen)
+                measured = measured.with_newer(measured_in(self.device, read, answer))
         return self._note(self.reading.serial, self.reading.state, measured)
 
     async def ask_cause(self) -> Reading:

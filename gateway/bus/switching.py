@@ -10,7 +10,7 @@ from typing import assert_never
 from gateway.bus.asking import Ask
 from gateway.bus.blocks import Close, Motion, Open
 from gateway.bus.closing import close
-from gateway.bus.device import Device
+from gateway.bus.device import Device, as_permitted
 from gateway.bus.opening import open_
 from gateway.bus.releasing import release
 from gateway.bus.steps import Steps, Unanswered
@@ -31,8 +31,11 @@ async def carry_out(
     clock: Clock,
 ) -> SwitchReport:
     """Do it, and say how it ended. Cancelled, it says nothing: the intent stays open."""
-    motion = None if device is None else device.profile.motion(command.move)
-    if device is None or motion is None:
+    if device is None:
+        return _unproven(command)
+    device = as_permitted(device, command.meter, image())
+    motion = device.profile.motion(command.move, trusting=device.trusting)
+    if motion is None:
         return _unproven(command)
     steps = Steps(
         command, device, motion, forces=_forces(motion), ask=ask, image=image, clock=clock

@@ -40,7 +40,7 @@ BACK_OFF_FIRST_S: Final = 1.0
 BACK_OFF_MAX_S: Final = 300.0
 BACK_OFF_ALL_SILENT_S: Final = 5.0
 """With nobody to disturb, a mended cable is noticed soon."""
-PARKED_SHARE: Final = 0.05
+PARKED_SHARE: Final = 0.03
 """Of the line's time, for all that are silent together, while others are due."""
 PLAN_AGAIN_S: Final = 30.0
 NOTHING: Final = Quantities()

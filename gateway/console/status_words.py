@@ -16,7 +16,7 @@ from gateway.console.words import (
     duration,
     ended_in_words,
 )
-from gateway.core.fact import Outcome
+from gateway.core.fact import Outcome, PollingSeen
 from gateway.core.model import Brake, Cause, TimeSource
 from gateway.core.status import GraceStatus, MeterStatus, RootStatus, Status, StopStatus
 
@@ -41,12 +41,17 @@ def status_lines(status: Status) -> Iterator[str]:
     for bus in status.buses:
         state = "open" if bus.open else "DOWN"
         yield (
-            f"bus {bus.bus:<5} {state}, {bus.good} good, {bus.crc_errors} CRC errors, "
-            f"{bus.timeouts} time-outs, {bus.late} late, {len(bus.silent)} meters silent"
+            f"bus {bus.bus:<5} {state}, {bus.good} good, {bus.refused} refused, "
+            f"{bus.crc_errors} CRC errors, {bus.timeouts} time-outs, {bus.mismatched} of others, "
+            f"{bus.late} late, {bus.echo} echoed, {len(bus.silent)} meters silent"
             + (f"; {bus.detail}" if bus.detail else "")
         )
+        if bus.polling is not None:
+            yield f"{INDENT}{_polling(bus.polling)}"
     counts = ", ".join(f"{name} {count}" for name, count in status.supply.items() if count)
     yield f"supply    {status.meters} meters: {counts or 'none'}"
+    yield f"read      {_read('states', status.read.states, status.read.oldest_ms)}"
+    yield f"{INDENT}{_read('values', status.read.values, status.read.values_oldest_ms)}"
     yield f"waiting   {_waiting(status)}"
     restored = status.restored
     yield (
@@ -72,6 +77,25 @@ def status_lines(status: Status) -> Iterator[str]:
         yield from _meter_lines(meter)
     for alarm in status.alarms:
         yield f"ALARM     {alarm}: {ALARMS[alarm]}"
+
+
+def _polling(seen: PollingSeen) -> str:
+    """What reading takes of a bus, and how often that is."""
+    stretched = ""
+    if seen.wished_percent > seen.share_percent:
+        stretched = f"; as often as wished would take {seen.wished_percent}%"
+    return (
+        f"reading {seen.devices} devices takes {seen.share_percent}% of its time: states every "
+        f"{duration(seen.connected_ms)}, {duration(seen.waiting_ms)} where somebody waits, values "
+        f"every {duration(seen.values_ms)}{stretched}"
+    )
+
+
+def _read(what: str, counts: dict[str, int], oldest_ms: int | None) -> str:
+    """How lately something was read of everybody."""
+    said = ", ".join(f"{count} {quality}" for quality, count in counts.items() if count)
+    oldest = "" if oldest_ms is None else f"; the oldest {duration(oldest_ms)} ago"
+    return f"{what}: {said or 'none'}{oldest}"
 
 
 def _meter_lines(meter: MeterStatus) -> Iterator[str]:

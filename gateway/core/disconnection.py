@@ -187,7 +187,7 @@ def _head_end_silent(_: Task, image: Image, now: Now) -> bool:
 def _close_unproven(task: Task, image: Image, _: Now) -> bool:
     """Nothing proves that it can be closed again: its type, its identity, or its last close."""
     meter = image.roster[task.meter]
-    ability = image.station.profiles.get(meter.profile)
+    ability = image.ability(meter.profile)
     if ability is None or not ability.switches:
         return True
     if not ability.proves_serial and meter.second_proof is None:
@@ -198,12 +198,14 @@ def _close_unproven(task: Task, image: Image, _: Now) -> bool:
 
 def _open_unproven(task: Task, image: Image, _: Now) -> bool:
     """How its type is opened is not known well enough to write."""
-    return not image.station.profiles[image.roster[task.meter].profile].opens
+    ability = image.ability(image.roster[task.meter].profile)
+    return ability is None or not ability.opens
 
 
 def _release_unproven(task: Task, image: Image, _: Now) -> bool:
     """How its type is released is not known well enough to write."""
-    return not image.station.profiles[image.roster[task.meter].profile].releases
+    ability = image.ability(image.roster[task.meter].profile)
+    return ability is None or not ability.releases
 
 
 def _protected_time(task: Task, image: Image, now: Now) -> bool:

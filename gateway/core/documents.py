@@ -15,6 +15,7 @@ from gateway.core.model import (
     Count,
     IdText,
     Meter,
+    ProfileName,
     SerialText,
     TimeMs,
     Value,
@@ -42,6 +43,8 @@ class Site(Value):
     meters: Annotated[tuple[Meter, ...], msgspec.Meta(max_length=METERS_MAX)]
     transformers: Annotated[tuple[Transformer, ...], msgspec.Meta(max_length=METERS_MAX)] = ()
     """Where any is named, all are: a DT that is not named here is a slip of the pen."""
+    unproven_profiles: Annotated[tuple[ProfileName, ...], msgspec.Meta(max_length=64)] = ()
+    """Meter types that may be switched although how is known from a single source only."""
     pacing: Pacing = Pacing()
     limits: Limits = Limits()
     disconnection: Disconnection = Disconnection()

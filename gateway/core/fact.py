@@ -151,18 +151,42 @@ class MeterSeen(Value):
     reading: Reading
 
 
+class PollingSeen(Value):
+    """What reading its devices takes of a bus's time, and how often each is read within that."""
+
+    devices: int
+    share_percent: int
+    """Of the bus's time; the rest is for commands."""
+    wished_percent: int
+    """What it would take as often as wished: where that is more, the intervals were stretched."""
+    waiting_ms: int
+    """Between two readings of the state where somebody waits."""
+    connected_ms: int
+    checked_ms: int
+    """Of a check meter."""
+    values_ms: int
+    """Of voltage, current, power and energy."""
+
+
 class BusSeen(Value):
     """How a bus fares. Counts are since the start of the process."""
 
     bus: BusId
     open: bool
     good: int = 0
+    refused: int = 0
+    """Answered with an exception."""
     crc_errors: int = 0
     timeouts: int = 0
     late: int = 0
     mismatched: int = 0
+    """Good frames that were not the answer."""
+    echo: int = 0
+    """Requests that the line gave back."""
     silent: tuple[Serial, ...] = ()
     detail: str = ""
+    polling: PollingSeen | None = None
+    """How often its devices are read at present; None as long as that is not known."""
 
 
 class BrokerSeen(Value):

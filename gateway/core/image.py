@@ -20,7 +20,15 @@ from gateway.core.fact import (
 )
 from gateway.core.kept import Kept
 from gateway.core.marks import Marks, Memory, Tag
-from gateway.core.model import Instant, Meter, Reading, Station, SupplyState, Value
+from gateway.core.model import (
+    Instant,
+    Meter,
+    ProfileAbility,
+    Reading,
+    Station,
+    SupplyState,
+    Value,
+)
 from gateway.core.standing import Word, word_in_force
 from gateway.core.terms import CheckMeter, Disconnection, Limits, Pacing
 from gateway.core.trust import Root
@@ -79,6 +87,14 @@ class Image(Value):
     def disconnection(self) -> Disconnection:
         """The terms of disconnection in force."""
         return Disconnection() if self.kept.site is None else self.kept.site.disconnection
+
+    def ability(self, profile: str) -> ProfileAbility | None:
+        """What a meter type can do under the site document in force; None: it is not known here."""
+        known = self.station.profiles.get(profile)
+        site = self.kept.site
+        if known is None or site is None or profile not in site.unproven_profiles:
+            return known
+        return known.trusting or known
 
     def word(self, account: str) -> Word | None:
         """The newest word about an account."""

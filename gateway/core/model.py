@@ -30,6 +30,8 @@ AccountText = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z/_.-]{1,32}\Z")]
 SerialText = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,32}\Z")]
 IdText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,32}\Z")]
 """Ids that become a part of an MQTT topic, a file name or a page address."""
+ProfileName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,48}\Z")]
+"""A meter type's, which is its file's."""
 
 
 # Type checkers take frozen from each class statement; this tells them that it is inherited.
@@ -148,7 +150,7 @@ class Meter(Value):
 
     account: AccountText
     serial: SerialText
-    profile: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,48}\Z")]
+    profile: ProfileName
     bus: IdText
     unit: Annotated[int, msgspec.Meta(ge=1, le=247)]
     dt: IdText
@@ -173,6 +175,11 @@ class ProfileAbility(Value):
     """A forced position can be given back to the meter's own prepay logic."""
     needs_switch_unit: bool = False
     """Its switch is a channel of a relay board with an address of its own."""
+    channels: int | None = None
+    """So many the relay board has, from 0; None: not known."""
+    trusting: "ProfileAbility | None" = None
+    """What it can do where the site document takes a single source for good enough; None: no
+    more."""
 
 
 class Station(Value):
@@ -195,5 +202,11 @@ class Reading(Value):
     load_mv: int | None = None
     """Millivolts on the load side of the switch."""
     current_ma: int | None = None
+    power_w: int | None = None
+    """Negative where it flows back to the supply."""
+    energy_wh: int | None = None
+    """What its register for bills has counted."""
+    values_ms: int | None = None
+    """When (boot clock) these values were read, which is less often than the state."""
     cause: Cause | None = None
     """What the meter itself says opened its switch."""

@@ -141,7 +141,7 @@ def state_unreadable(_: Meter, reading: Reading, __: Image) -> bool:
 
 def _switch_unproven(meter: Meter, image: Image, _: Now) -> bool:
     """Its type has no load switch that is known well enough to write."""
-    ability = image.station.profiles.get(meter.profile)
+    ability = image.ability(meter.profile)
     return ability is None or not ability.switches
 
 

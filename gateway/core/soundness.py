@@ -58,6 +58,7 @@ def check_site(site: Site, station: Station) -> None:
     _check_boards_apart(site, claims)
     _check_windows(site.disconnection)
     _check_technicians(site)
+    _check_permissions(site)
 
 
 def check_list(allow_list: AllowList, station: Station) -> None:
@@ -150,6 +151,13 @@ def _check_equipment(meter: Meter, where: str, station: Station) -> None:
         raise Unsound(
             "SWITCH_ADDRESS_UNUSED",
             f"{where}: profile {meter.profile} takes no switch_unit or switch_channel",
+        )
+    channel, channels = meter.switch_channel, ability.channels
+    if channel is not None and channels is not None and channel >= channels:
+        raise Unsound(
+            "NO_SUCH_CHANNEL",
+            f"{where}.switch_channel: {channel}, but the board of profile {meter.profile} has 0 to "
+            f"{channels - 1}",
         )
 
 
@@ -257,6 +265,19 @@ def _overlap(one: Window, other: Window) -> bool:
     if not set(one.weekdays) & set(other.weekdays):
         return False
     return one.start_minute < other.end_minute and other.start_minute < one.end_minute
+
+
+def _check_permissions(site: Site) -> None:
+    on_roster = {meter.profile for meter in site.meters}
+    for at, name in enumerate(site.unproven_profiles):
+        where = f"unproven_profiles[{at}]"
+        if name not in on_roster:
+            raise Unsound(
+                "UNUSED_PROFILE",
+                f"{where}: no meter of the roster is a {name}; leave it out, or correct it",
+            )
+        if name in site.unproven_profiles[:at]:
+            raise Unsound("DUPLICATE_PROFILE", f"{where}: {name} stands twice; leave one out")
 
 
 class _Claims:

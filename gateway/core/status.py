@@ -14,6 +14,7 @@ from gateway.core.marks import Memory
 from gateway.core.model import Meter, Now, SupplyState, TimeSource, Value
 from gateway.core.pacing import Pacer
 from gateway.core.queue import age_ms, foretold_ms, waited_ms
+from gateway.core.readings import ReadingStatus, ReadStatus, read_status, readings_of
 from gateway.core.reconnection import Ruling, Verdict, may_close
 from gateway.core.records import CloseEnded, TaskEnded
 from gateway.core.sequence import nonce_of
@@ -148,6 +149,8 @@ class Status(Value):
     list: ListStatus | None
     standing: dict[str, int]
     supply: dict[str, int]
+    read: ReadStatus
+    readings: tuple[ReadingStatus, ...]
     waiting: int
     longest_wait_ms: int
     foretold_finish_ms: int | None
@@ -182,6 +185,7 @@ def status_of(image: Image, now: Now) -> Status:
     dark = _dark(image, now)
     waiting = [meter for meter in dark if _waits(meter)]
     foretold = [meter.foretold_ms for meter in waiting if meter.foretold_ms is not None]
+    readings = readings_of(image, now)
     promise_ms = image.limits.promise_ms
     promise_broken = sum(meter.waited_ms > promise_ms for meter in waiting)
     return Status(
@@ -207,6 +211,8 @@ def status_of(image: Image, now: Now) -> Status:
         list=_list_status(image, now),
         standing=_standing_counts(image),
         supply=_supply_counts(image),
+        read=read_status(readings, image),
+        readings=readings,
         waiting=len(waiting),
         longest_wait_ms=max((meter.waited_ms for meter in waiting), default=0),
         foretold_finish_ms=max(foretold, default=None),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.core.model import IdText, SerialText, Value
+from gateway.core.model import IdText, ProfileName, SerialText, Value
 
 DAY_MINUTES = 1_440
 WEEK = range(1, 8)
@@ -50,6 +50,8 @@ class Limits(Value):
     """Ages and counts that the one rule compares with."""
 
     state_age_max_ms: Annotated[int, msgspec.Meta(ge=1_000, le=3_600_000)] = 120_000
+    values_every_ms: Annotated[int, msgspec.Meta(ge=5_000, le=86_400_000)] = 30_000
+    """Voltage, current, power and energy are read so often, as far as the bus has time for it."""
     retrip_max: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
     """Closed so many times within an hour and open again: RETRIPPED."""
     promise_ms: Annotated[int, msgspec.Meta(ge=60_000, le=86_400_000)] = 1_200_000
@@ -125,7 +127,7 @@ class CheckMeter(Value):
     """A meter on the transformer itself, which only measures: is the voltage still sound?"""
 
     serial: SerialText
-    profile: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,48}\Z")]
+    profile: ProfileName
     bus: IdText
     unit: Annotated[int, msgspec.Meta(ge=1, le=247)]
 

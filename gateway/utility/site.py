@@ -49,6 +49,7 @@ def site_from_roster(
         limits=terms.limits,
         disconnection=terms.disconnection,
         grace=terms.grace,
+        unproven_profiles=terms.unproven_profiles,
         helpdesk_phone=terms.helpdesk_phone,
         technicians=terms.technicians,
     )

@@ -12,14 +12,14 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.config import TOML_WORDS
+from gateway.bus.flaws import WORDS
 from gateway.core.documents import METERS_MAX, TECHNICIANS_MAX, place_and_mend
 from gateway.core.model import Value
 from gateway.core.people import Technician
 from gateway.core.terms import Disconnection, Grace, Limits, Pacing, Transformer
 from gateway.utility.files import Mistake, mistake_in, read_whole
 
-_TYPE = re.compile(rf"\b({'|'.join(TOML_WORDS)})\b")
+_TYPE = re.compile(rf"\b({'|'.join(WORDS)})\b")
 
 
 class Terms(Value):
@@ -32,6 +32,7 @@ class Terms(Value):
     grace: Grace | None = None
     transformers: Annotated[tuple[Transformer, ...], msgspec.Meta(max_length=METERS_MAX)] = ()
     technicians: Annotated[tuple[Technician, ...], msgspec.Meta(max_length=TECHNICIANS_MAX)] = ()
+    unproven_profiles: tuple[str, ...] = ()
 
 
 def read_terms(path: Path) -> Terms:
@@ -74,4 +75,4 @@ def _in_toml_words(said: str) -> str:
     place, _, what = said.rpartition(": Expected ")
     if not place:
         return said
-    return f"{place}: expected {_TYPE.sub(lambda found: TOML_WORDS[found[1]], what)}"
+    return f"{place}: expected {_TYPE.sub(lambda found: WORDS[found[1]], what)}"

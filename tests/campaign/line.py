@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -21,6 +22,7 @@ class VirtualPort:
     """A port without a system under it: what is handed over is there at once."""
 
     def __init__(self, traffic: Traffic) -> None:
+        self.heard_s = -math.inf
         self._traffic = traffic
         self._loop = asyncio.get_running_loop()
 
@@ -28,17 +30,23 @@ class VirtualPort:
         """Put bytes on the line."""
         self._traffic.begin(data, self._loop.time())
 
-    async def receive(self, until_s: float) -> bytes:
+    async def receive(self, until_s: float, _expected: int = 1) -> bytes:
         """What has come, or comes until then (loop time); empty after that."""
         while True:
-            data = self._traffic.take(self._loop.time())
+            data = self._take()
             if data or self._loop.time() >= until_s:
                 return data
             await until(min(until_s, self._traffic.next_s()))
 
     def discard(self) -> int:
         """Throw away what has come; how many bytes that was."""
-        return len(self._traffic.take(self._loop.time()))
+        return len(self._take())
+
+    def _take(self) -> bytes:
+        data = self._traffic.take(self._loop.time())
+        if data:
+            self.heard_s = self._loop.time()
+        return data
 
 
 class TerminalPort:
@@ -54,6 +62,11 @@ class TerminalPort:
         self._arrived = bytearray()
         self._loop.add_reader(end.fd, self._arrive)
 
+    @property
+    def heard_s(self) -> float:
+        """When the newest byte was there, at the latest."""
+        return self._port.heard_s
+
     def send(self, data: bytes) -> None:
         """Put bytes on the line. The traffic goes by when they left, not by the system's delay."""
         self._port.send(data)
@@ -61,9 +74,9 @@ class TerminalPort:
         self._traffic.begin(data, self._loop.time())
         self._say()
 
-    async def receive(self, until_s: float) -> bytes:
+    async def receive(self, until_s: float, expected: int = 1) -> bytes:
         """What has come, or comes until then (loop time); empty after that."""
-        return await self._port.receive(until_s)
+        return await self._port.receive(until_s, expected)
 
     def discard(self) -> int:
         """Throw away what has come; how many bytes that was."""

@@ -14,14 +14,23 @@ from tests.campaign.traffic import CLEAN, Traffic
 from tests.campaign.virtual_time import LoopClock, in_virtual_time, until, virtual_loop
 
 ROUNDS = 100
+HANDED_OVER_LATE_S = 0.002
+"""Less than the silence at 9600 baud."""
 ASKED = Read(unit=5, function=Function.READ_HOLDING, address=0x0C, count=2)
 DEAD = Read(unit=6, function=Function.READ_HOLDING, address=0x0C, count=2)
 
 
-async def of_the_limit(baud: int, turnaround_s: float, timing: Timing = TIMING) -> float:
+async def of_the_limit(
+    baud: int,
+    turnaround_s: float,
+    timing: Timing = TIMING,
+    *,
+    port: type[VirtualPort] = VirtualPort,
+    step: int = 1,
+) -> float:
     """The least time that the wire takes for some reads, of what the master took."""
-    traffic = line(baud, turnaround_s)
-    master = Master(VirtualPort(traffic), LoopClock(), Counters(), baud=baud, character_bits=10)
+    traffic = line(baud, turnaround_s, step)
+    master = Master(port(traffic), LoopClock(), Counters(), baud=baud, character_bits=10)
     characters = len(encode(ASKED)) + answer_bytes(ASKED)
     least_s = traffic.silence_s + characters * traffic.character_s + turnaround_s
     begun_s = virtual_loop().now_s
@@ -44,6 +53,22 @@ def line(baud: int, turnaround_s: float, step: int = 1) -> Traffic:
 def test_it_adds_nothing_to_what_the_wire_takes(baud: int, turnaround_ms: int) -> None:
     turnaround_s = max(turnaround_ms / 1000, line(baud, 0).silence_s)
     ratio = in_virtual_time(of_the_limit(baud, turnaround_s))
+    assert 0.999 < ratio <= 1.000001
+
+
+class SlowPort(VirtualPort):
+    """Its system is so busy that what came is handed over only a while later."""
+
+    async def receive(self, until_s: float, expected: int = 1) -> bytes:
+        """What has come, or comes until then."""
+        heard = await super().receive(until_s, expected)
+        if heard:
+            await until(virtual_loop().now_s + HANDED_OVER_LATE_S)
+        return heard
+
+
+def test_the_silence_counts_from_what_came_not_from_when_it_was_handed_over() -> None:
+    ratio = in_virtual_time(of_the_limit(9600, 0.020, port=SlowPort, step=300))
     assert 0.999 < ratio <= 1.000001
 
 

@@ -29,7 +29,9 @@ WITH_BOARDS = msgspec.structs.replace(
     STATION,
     profiles={
         **STATION.profiles,
-        "board": ProfileAbility(switches=True, proves_serial=False, needs_switch_unit=True),
+        "board": ProfileAbility(
+            switches=True, proves_serial=False, needs_switch_unit=True, channels=8
+        ),
     },
 )
 ON_T2 = meter(3, dt="T2")
@@ -66,6 +68,14 @@ def days(*days: str) -> Site:
     return site(disconnection=Disconnection(protected_days=days))
 
 
+def on_channel(channel: int) -> Site:
+    return site(meters=(M1, msgspec.structs.replace(ON_BOARD, switch_channel=channel)))
+
+
+def permitting(*profiles: str) -> Site:
+    return site(unproven_profiles=profiles)
+
+
 T1, T2 = dt("T1"), dt("T2")
 MORNING, NIGHT = window((1, 2), "00:00", "09:00"), window((1, 2), "22:00", "24:00")
 SOUND: list[tuple[str, Site]] = [
@@ -78,6 +88,7 @@ SOUND: list[tuple[str, Site]] = [
     ("windows that touch", protected(MORNING, window((1,), "09:00", "10:00"), NIGHT)),
     ("windows of one hour on other days", protected(MORNING, window((3,), "00:00", "09:00"))),
     ("a window of one minute", protected(window((7,), "23:59", "24:00"))),
+    ("a type that may be switched all the same", permitting("proves-serial")),
     ("the leap day of a leap year", days("2028-02-29", "2027-01-26")),
 ]
 
@@ -87,6 +98,16 @@ def test_a_sound_site(site: Site) -> None:
     check_site(site, STATION)
     world = World(M1)
     assert world.hand_in(sign_site(site)) == "ACCEPTED"
+
+
+def test_the_last_channel_of_a_board_is_one() -> None:
+    check_site(on_channel(7), WITH_BOARDS)
+
+
+def test_where_nobody_says_how_many_channels_a_board_has_any_is_taken() -> None:
+    unbounded = msgspec.structs.replace(WITH_BOARDS.profiles["board"], channels=None)
+    profiles = {**WITH_BOARDS.profiles, "board": unbounded}
+    check_site(on_channel(63), msgspec.structs.replace(WITH_BOARDS, profiles=profiles))
 
 
 WINDOW_0, WINDOW_1 = "disconnection.protected[0]", "disconnection.protected[1]"
@@ -117,6 +138,12 @@ UNSOUND: list[tuple[str, Site, str, str]] = [
     ("a board at a check meter's address",
      site(dt("T1", check_meter(unit=90)), meters=(M1, ON_BOARD)), "DUPLICATE_ADDRESS",
      "meters[1].switch_unit: unit 90 of bus bus-1 is the meter of transformers[0].check_meter"),
+    ("a channel that the board does not have", on_channel(8), "NO_SUCH_CHANNEL",
+     "meters[1].switch_channel: 8, but the board of profile board has 0 to 7"),
+    ("a permission for a type that is not on the roster", permitting("proves-serial", "board"),
+     "UNUSED_PROFILE", "unproven_profiles[1]: no meter of the roster is a board; leave it out"),
+    ("a permission twice", permitting("proves-serial", "proves-serial"), "DUPLICATE_PROFILE",
+     "unproven_profiles[1]: proves-serial stands twice; leave one out"),
     ("a window that ends as it begins", protected(window((1,), "09:00", "09:00")),
      "EMPTY_WINDOW", f"{WINDOW_0}: 09:00 to 09:00 is no time; a night is two windows"),
     ("a window over midnight", protected(MORNING, window((5,), "22:00", "05:00")),

@@ -1,7 +1,8 @@
 """A DDS238-2 ZN/SR whose Modbus is spoken by libmodbus (Debian libmodbus5, through ctypes).
 
-Owns one or more unit addresses, each on a port of its own. Must never use the project's own Modbus,
-of either end: it is here so that our two ends cannot agree on a mistake.
+Owns one or more unit addresses, each on a port of its own; with `--coils 8` each has the coils of a
+relay board beside. Must never use the project's own Modbus, of either end: it is here so that our
+two ends cannot agree on a mistake.
 
     python tests/foreign/libmodbus_slave.py --unit 5=/dev/pts/7 --unit 6=/dev/pts/8 --opened 6
 
@@ -22,7 +23,7 @@ import msgspec
 RELAY, VOLTAGE, CURRENT, POWER, FREQUENCY = 0x001A, 0x000C, 0x000D, 0x000E, 0x0011
 ENERGY_TOTAL, ENERGY_IMPORT = 0x0000, 0x000A
 REGISTERS = RELAY + 1
-READ_HOLDING, WRITE_REGISTERS = 3, 16
+READ_COILS, READ_HOLDING, WRITE_COIL, WRITE_REGISTERS = 1, 3, 5, 16
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 LOAD_W = 299
 LOAD_CENTIAMPERE = 130
@@ -41,6 +42,7 @@ class UnitTruth(msgspec.Struct, frozen=True, kw_only=True):
     moves: int
     mono_ms: int | None
     writes: int
+    coils: tuple[bool, ...] = ()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,15 +77,18 @@ class RegisterMapping(ctypes.Structure):
 class Unit:
     """One meter on one port; `serve` runs in a thread of its own."""
 
-    def __init__(self, lib: ctypes.CDLL, unit: int, path: str, *, baud: int, closed: bool) -> None:
+    def __init__(
+        self, lib: ctypes.CDLL, unit: int, path: str, *, baud: int, closed: bool, coils: int
+    ) -> None:
         self._lib = lib
+        self._coils = coils
         self.unit = unit
         self._lock = threading.Lock()
         self._moves = 0
         self._moved_ms: int | None = None
         self._writes = 0
         self._context = lib.modbus_new_rtu(path.encode(), baud, b"N", 8, 1)
-        self._mapping = lib.modbus_mapping_new(0, 0, REGISTERS, 0)
+        self._mapping = lib.modbus_mapping_new(coils, 0, REGISTERS, 0)
         lib.modbus_set_slave(self._context, unit)
         lib.modbus_set_response_timeout(self._context, 0, OTHERS_ANSWER_US)
         if lib.modbus_connect(self._context) != 0:
@@ -121,18 +126,20 @@ class Unit:
             moves=self._moves,
             mono_ms=self._moved_ms,
             writes=self._writes,
+            coils=tuple(bool(self._mapping.contents.tab_bits[at]) for at in range(self._coils)),
         )
 
     def _answer(self, request: ctypes.Array[ctypes.c_uint8], length: int) -> None:
         time.sleep(TURNAROUND_S)
-        refused = _refusal(bytes(request[:length]))
+        of_coils = bool(self._coils) and request[1] in {READ_COILS, WRITE_COIL}
+        refused = None if of_coils else _refusal(bytes(request[:length]))
         if refused is not None:
             self._lib.modbus_reply_exception(self._context, request, refused)
             return
         with self._lock:
             before = self._closed()
             self._lib.modbus_reply(self._context, request, length, self._mapping)
-            self._writes += request[1] == WRITE_REGISTERS
+            self._writes += request[1] in {WRITE_COIL, WRITE_REGISTERS}
             self._note_move(before)
 
     def _closed(self) -> bool:
@@ -223,13 +230,15 @@ def obey(units: dict[int, Unit], line: bytes) -> None:
 @click.option("--unit", "places", multiple=True, required=True, help="ADDRESS=PORT, repeatable.")
 @click.option("--opened", type=int, multiple=True, help="An address whose switch is open at first.")
 @click.option("--baud", type=int, default=9600, show_default=True)
-def main(places: tuple[str, ...], opened: tuple[int, ...], baud: int) -> None:
+@click.option("--coils", type=int, default=0, show_default=True, help="Of a relay board beside.")
+def main(places: tuple[str, ...], opened: tuple[int, ...], baud: int, coils: int) -> None:
     """Run DDS238-2 ZN/SR meters by libmodbus, one port each."""
     lib = load_library()
     units = {}
     for place in places:
         address, _, path = place.partition("=")
-        unit = Unit(lib, int(address), path, baud=baud, closed=int(address) not in opened)
+        closed = int(address) not in opened
+        unit = Unit(lib, int(address), path, baud=baud, closed=closed, coils=coils)
         units[unit.unit] = unit
     for unit in units.values():
         threading.Thread(target=unit.serve, daemon=True).start()

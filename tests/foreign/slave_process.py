@@ -48,7 +48,7 @@ class ForeignSlave:
 
 @contextlib.asynccontextmanager
 async def foreign_slave(
-    units: Mapping[int, str], *, opened: Collection[int] = (), baud: int = 9600
+    units: Mapping[int, str], *, opened: Collection[int] = (), baud: int = 9600, coils: int = 0
 ) -> AsyncIterator[ForeignSlave]:
     """Run units (address to port) by libmodbus until the block is left."""
     process = await asyncio.create_subprocess_exec(
@@ -57,6 +57,7 @@ async def foreign_slave(
         *(f"--unit={unit}={path}" for unit, path in units.items()),
         *(f"--opened={unit}" for unit in opened),
         f"--baud={baud}",
+        f"--coils={coils}",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,

@@ -18,7 +18,7 @@ STATION = Station(
         "no-serial": ProfileAbility(switches=True, proves_serial=False, opens=True),
         "closes-only": ProfileAbility(switches=True, proves_serial=True),
         "relay": ProfileAbility(
-            switches=True, proves_serial=False, opens=True, needs_switch_unit=True
+            switches=True, proves_serial=False, opens=True, needs_switch_unit=True, channels=8
         ),
         "measures": ProfileAbility(switches=False, proves_serial=True),
     },

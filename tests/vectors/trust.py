@@ -192,6 +192,8 @@ def _badges() -> Iterator[Vector]:
          changed(code="7GQ4-K2"), keys.BADGE),
         ("-no-roles", "MALFORMED_PAYLOAD", "It says what its bearer may do.", changed(roles=()),
          keys.BADGE),
+        ("-revoked", "KEY_REVOKED", "Issued after its key was revoked.", payload_of(good),
+         keys.REVOKED[Role.BADGE]),
         ("-by-order-key", "ROLE_NOT_ALLOWED", "An order key makes no technician.", payload_of(good),
          keys.ORDERS[0]),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from gateway.core.model import SupplyState
 from gateway.host.clock import HostClock, boot_id
 from tests.rooms.bus.gateway_side import Collected, command, held, paid_image, running
 from tests.rooms.bus.small_town import ACREL, COIL_ON, DDS, FORCE_CLOSED, RELAY_ON, SDM, town
-from tests.rooms.bus.wire import OtherEnd, Slave, refusing_writes, slaves
+from tests.rooms.bus.wire import OtherEnd, Slave, Speech, framed, refusing_writes, slaves
 
 
 async def test_a_stuck_relay_is_written_twice_and_no_more(tmp_path: Path) -> None:
@@ -92,6 +92,24 @@ async def test_a_meter_that_refuses_the_write_has_failed(tmp_path: Path) -> None
         report = await it.report(command(DDS))
         assert (report.outcome, report.why) == (Outcome.FAILED, Why.EXCEPTION)
         assert report.writes == 1
+
+
+async def test_a_meter_that_gives_one_value_at_a_time_still_proves_its_close(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path, DDS) as it:
+        together = it.end.behaviour
+
+        def behave(request: bytes) -> Speech:
+            if request[1] == 3 and request[5] > 1:
+                return [(0, framed(request[0], 0x83, 2))]
+            return together(request)
+
+        it.end.behaviour = behave
+        report = await it.report(command(DDS))
+        assert report.outcome is Outcome.CLOSED_VERIFIED
+        assert report.reading is not None
+        assert report.reading.current_ma
 
 
 async def test_a_resumed_close_that_is_done_is_not_written_again(tmp_path: Path) -> None:

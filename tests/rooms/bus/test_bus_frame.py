@@ -14,6 +14,7 @@ from gateway.bus.frame import (
     answer_bytes,
     answer_in,
     encode,
+    missing_bytes,
 )
 from tests.rooms.bus.wire import crc, framed, words
 
@@ -21,6 +22,7 @@ STATE = Read(unit=5, function=Function.READ_HOLDING, address=0x001A, count=1)
 BITS = Read(unit=5, function=Function.READ_INPUTS, address=3, count=10)
 COIL = Write(unit=5, function=Function.WRITE_COIL, address=2, values=(1,))
 REGISTER = Write(unit=5, function=Function.WRITE_REGISTER, address=9, values=(7,))
+GOOD = framed(5, 3, 2, words(0xBEEF))
 REGISTERS = Write(unit=5, function=Function.WRITE_REGISTERS, address=0x57, values=(1, 0))
 
 
@@ -91,6 +93,34 @@ def test_no_damaged_frame_is_taken(at: int, flip: int) -> None:
     frame = bytearray(framed(5, 3, 2, words(1)))
     frame[at] ^= flip
     assert answer_in(bytes(frame), STATE) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "heard", "missing"),
+    [
+        pytest.param(STATE, b"", 0, id="nothing"),
+        pytest.param(STATE, b"\x55\x55", 0, id="noise"),
+        pytest.param(STATE, GOOD[:1], 6, id="a unit"),
+        pytest.param(STATE, GOOD[:3], 4, id="a head"),
+        pytest.param(STATE, b"\x05\x55" + GOOD[:3], 4, id="a head after noise"),
+        pytest.param(STATE, GOOD[:-1], 1, id="all but one"),
+        pytest.param(STATE, GOOD, 0, id="all"),
+        pytest.param(STATE, GOOD[:-1] + b"\x05", 0, id="all, with a CRC that looks like a unit"),
+        pytest.param(STATE, framed(5, 0x83, 2)[:2], 3, id="an exception"),
+        pytest.param(STATE, b"\x05\x03\x04", 0, id="the answer to something longer"),
+        pytest.param(COIL, framed(5, 5, words(2, 0xFF00))[:6], 2, id="a write"),
+        pytest.param(COIL, framed(5, 5, words(3, 0xFF00))[:4], 0, id="another coil"),
+    ],
+)
+def test_of_an_answer_under_way_it_is_known_how_much_is_missing(
+    request_: Request, heard: bytes, missing: int
+) -> None:
+    assert missing_bytes(heard, request_) == missing
+
+
+@given(noise=st.binary(max_size=20), upto=st.integers(0, 6))
+def test_never_is_more_said_to_be_missing_than_is(noise: bytes, upto: int) -> None:
+    assert missing_bytes(noise + GOOD[:upto], STATE) <= len(GOOD) - upto or upto == 0
 
 
 def test_a_frame_inside_anothers_data_is_no_answer() -> None:

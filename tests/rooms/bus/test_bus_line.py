@@ -167,8 +167,12 @@ async def test_what_happens_on_the_line_is_counted_by_meter() -> None:
         return obeying(request)
 
     async with one_line(mixed, dds(1), dds(2), dds(3), dds(4)) as it:
-        await it.inbox.first(BusSeen, lambda bus: set(bus.silent) == {"H2", "H4"})
+        told = await it.inbox.first(BusSeen, lambda bus: set(bus.silent) == {"H2", "H4"})
         found = it.line.quality
+    assert (told.crc_errors, told.timeouts) == (2, 2)
+    assert (told.late, told.mismatched, told.echo) == (0, 0, 0)
+    assert told.good > 0
+    assert told.refused > 0
     assert found.meters[Serial("H1")].failed == 0
     assert found.meters[Serial("H1")].good > 0
     assert found.meters[Serial("H2")] == Counts(crc_errors=2)
@@ -235,6 +239,24 @@ async def test_after_an_unplug_another_meter_at_the_address_is_not_closed(tmp_pa
         report = await inbox.first(SwitchReport)
         assert (report.outcome, report.verdict) == (Outcome.REFUSED, "WRONG_METER")
         assert other.writes == []
+        second.close()
+
+
+async def test_a_late_answer_from_before_an_unplug_is_not_taken(tmp_path: Path) -> None:
+    first, inbox = OtherEnd(slaves({1: opened(dead=True)})), Collected()
+    path = tmp_path / "by-path-usb-0"
+    path.symlink_to(first.path)
+    async with running({"A": str(path)}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1),), PROFILES))
+        await first.requested(lambda request: request[0] == 1)
+        second = OtherEnd(slaves({1: opened(delay_s=0.2)}))
+        # Within the late window, and when the port has been opened again.
+        asyncio.get_running_loop().call_later(0.58, second.say, framed(1, 3, 2, words(1)))
+        first.close()
+        path.unlink()
+        path.symlink_to(second.path)
+        seen = await inbox.first(MeterSeen)
+        assert seen.reading.state is SupplyState.DISCONNECTED
         second.close()
 
 

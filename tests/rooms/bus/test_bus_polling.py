@@ -73,6 +73,18 @@ async def test_a_type_without_a_known_state_gives_its_values() -> None:
     end.close()
 
 
+async def test_how_often_the_bus_is_read_is_told() -> None:
+    end, inbox = OtherEnd(slaves({1: opened(), 2: opened()})), Collected()
+    async with running({"A": end.path}, PROFILES, inbox) as buses:
+        buses.show(paid_image((dds(1), dds(2)), PROFILES))
+        seen = await inbox.first(BusSeen, lambda bus: bus.polling is not None)
+        assert seen.polling is not None
+        assert seen.polling.devices == 2
+        assert (seen.polling.waiting_ms, seen.polling.values_ms) == (2_000, 30_000)
+        assert 0 < seen.polling.share_percent == seen.polling.wished_percent <= 50
+    end.close()
+
+
 async def test_a_silent_meter_is_parked_and_the_others_go_on() -> None:
     units = {1: opened(), 2: opened()}
     units[1].dead = True

@@ -45,8 +45,13 @@ def coil(value: int, *, address: int = 5) -> Write:
 MEASURES = ProfileAbility(switches=False, proves_serial=False)
 MEASURES_PROVEN = ProfileAbility(switches=False, proves_serial=True)
 SWITCHES = ProfileAbility(switches=True, opens=True, proves_serial=False)
-BOARD = ProfileAbility(switches=True, opens=True, proves_serial=True, needs_switch_unit=True)
-BOARD_UNPROVEN = ProfileAbility(switches=False, proves_serial=True, needs_switch_unit=True)
+BOARD = ProfileAbility(
+    switches=True, opens=True, proves_serial=True, needs_switch_unit=True, channels=8
+)
+BOARD_OF_6 = msgspec.structs.replace(BOARD, channels=6)
+BOARD_UNPROVEN = msgspec.structs.replace(BOARD, switches=False, opens=False, trusting=BOARD)
+"""What it can do is known from a single source, so that only a site may take it for enough."""
+WHOLE_ABILITY = ProfileAbility(switches=True, proves_serial=True, opens=True, releases=True)
 SWITCHING = [name for name, profile in BUNDLED.items() if profile.ability.switches]
 """Those that are known well enough; the next test says which they are."""
 
@@ -69,7 +74,7 @@ def test_what_the_bundled_types_can_do() -> None:
         "sdm230-relay8-base1": BOARD_UNPROVEN,
         "sdm230-relay8-base16": BOARD_UNPROVEN,
         "sdm230-relay8-coils": BOARD,
-        "sdm230-wb-mr6c": BOARD,
+        "sdm230-wb-mr6c": BOARD_OF_6,
     }
 
 
@@ -99,6 +104,25 @@ def test_no_type_switches_on_a_single_source(name: str, tmp_path: Path) -> None:
     ability = profile.ability
     assert (ability.switches, ability.opens, ability.releases) == (False, False, False)
     assert writable(device(profile)) == frozenset()
+
+
+@pytest.mark.parametrize("name", SWITCHING)
+def test_a_type_known_from_a_single_source_is_written_where_the_site_takes_that_for_enough(
+    name: str, tmp_path: Path
+) -> None:
+    weak = 'evidence = "single-source"'
+    profile = load(tmp_path, f'extends = "{name}"\n[close]\n{weak}\n[open]\n{weak}\n')
+    assert profile.ability.trusting == BUNDLED[name].ability
+    trusting = msgspec.structs.replace(device(profile), trusting=True)
+    assert writable(trusting) == writable(device(BUNDLED[name])) != frozenset()
+
+
+@pytest.mark.parametrize("name", ["acrel-ddsy1352", "eastron-sdm230"])
+def test_what_is_not_known_at_all_no_site_can_permit(name: str) -> None:
+    profile = BUNDLED[name]
+    assert profile.ability.trusting is None
+    trusting = msgspec.structs.replace(device(profile), trusting=True)
+    assert writable(trusting) == frozenset()
 
 
 @pytest.mark.parametrize("name", SWITCHING)
@@ -162,9 +186,9 @@ def test_a_single_source_is_not_enough_to_write(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("block", "ability"),
     [
-        ("open", ProfileAbility(switches=True, proves_serial=True, releases=True)),
-        ("release", ProfileAbility(switches=True, proves_serial=True, opens=True)),
-        ("cancel", ProfileAbility(switches=True, proves_serial=True, opens=True, releases=True)),
+        ("open", msgspec.structs.replace(WHOLE_ABILITY, opens=False, trusting=WHOLE_ABILITY)),
+        ("release", msgspec.structs.replace(WHOLE_ABILITY, releases=False, trusting=WHOLE_ABILITY)),
+        ("cancel", WHOLE_ABILITY),
     ],
 )
 def test_each_block_needs_evidence_of_its_own(

@@ -94,7 +94,8 @@ def test_of_a_sound_file_it_is_said_what_is_missing_to_switch(tmp_path: Path) ->
     assert "not written, a single source is not enough: close, open (single-source)" in first
     assert second == (
         f"{file}: close, open: not written, a single source is not enough. Try it on a meter, then "
-        'give evidence = "hardware", and as source where.'
+        'give evidence = "hardware", and as source where; or have the site document name the type '
+        "in unproven_profiles."
     )
     assert needs == [
         f"{file}: switch-channel: each roster entry needs switch_unit and switch_channel.",

@@ -73,7 +73,7 @@ async def test_an_exception_is_an_answer_and_says_its_code() -> None:
         assert failure(outcome) is Failure.EXCEPTION
         assert isinstance(outcome, Fault)
         assert outcome.code == 2
-        assert it.counters == Counters(good=1)
+        assert it.counters == Counters(refused=1)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,7 @@ async def test_on_an_echoing_line_the_echo_is_no_answer() -> None:
         assert it.master.echo
         assert failure(await it.master.exchange(COIL, TIMING)) is Failure.NO_ANSWER
         assert values(await it.master.exchange(OTHER, TIMING)) == (1,)
+        assert it.counters == Counters(good=1, timeouts=1, echo=2)
 
 
 async def test_on_an_echoing_line_a_live_meter_can_be_written() -> None:
@@ -280,6 +281,6 @@ async def test_a_port_belongs_to_one_program() -> None:
 async def test_a_pseudo_terminal_refuses_parity(format_: str) -> None:
     end = OtherEnd(lambda _: [])
     settings = BusSettings(name="A", port=end.path, format="8E1" if format_ == "8E1" else "8O1")
-    with pytest.raises(OSError, match=f"does not take format {format_}: use 8N1"):
+    with pytest.raises(OSError, match=f"does not take format {format_}: .*8N2 stands in"):
         SerialPort.open(settings, lambda: None)
     end.close()

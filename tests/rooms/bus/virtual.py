@@ -1,6 +1,7 @@
 """A line in virtual time: an event loop that never waits, and a wire on which bytes take theirs."""
 
 import asyncio
+import math
 import selectors
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -60,6 +61,8 @@ class Wire:
     def __init__(self, units: Mapping[int, Slave], *, character_s: float, turnaround_s: float):
         self.requests: list[tuple[float, int]] = []
         """When and to whom."""
+        self.frames: list[bytes] = []
+        self.heard_s = -math.inf
         self._answers = slaves(dict(units))
         self._character_s = character_s
         self._turnaround_s = turnaround_s
@@ -68,12 +71,13 @@ class Wire:
     def send(self, data: bytes) -> None:
         now_s = asyncio.get_running_loop().time()
         self.requests.append((now_s, data[0]))
+        self.frames.append(data)
         for delay_s, answer in self._answers(data):
             characters = len(data) + len(answer)
             at_s = now_s + characters * self._character_s + self._turnaround_s + delay_s
             self._coming.append((at_s, answer))
 
-    async def receive(self, until_s: float) -> bytes:
+    async def receive(self, until_s: float, _expected: int = 1) -> bytes:
         loop = asyncio.get_running_loop()
         while not (heard := self._heard()) and loop.time() < until_s:
             next_s = min((at_s for at_s, _ in self._coming), default=until_s)
@@ -87,6 +91,8 @@ class Wire:
         now_s = asyncio.get_running_loop().time()
         heard = b"".join(said for at_s, said in self._coming if at_s <= now_s)
         self._coming = [one for one in self._coming if one[0] > now_s]
+        if heard:
+            self.heard_s = now_s
         return heard
 
 
@@ -133,6 +139,10 @@ class Round:
         may_go: MayGo = unconditionally,
     ) -> Reply | Fault:
         assert priority is Priority.POLL
+        return await self.asked(device, request, may_go)
+
+    async def asked(self, device: Device, request: Request, may_go: MayGo) -> Reply | Fault:
+        """One exchange on the wire, in its turn."""
         async with self._free:
             return await self._master.exchange(request, device.profile.timing, may_go)
 

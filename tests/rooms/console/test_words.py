@@ -10,11 +10,12 @@ from gateway.console.record_words import NAMED_MAX, act_in_words, record_line
 from gateway.console.status_words import status_lines
 from gateway.console.words import ALARMS, BRAKES, CAUSES, MEANING, OUTCOMES, REASONS
 from gateway.core.disconnection import OpenVerdict
-from gateway.core.fact import Move, Origin, Outcome, Road, TagKind, Why
+from gateway.core.fact import BusSeen, Move, Origin, Outcome, Road, TagKind, Why
 from gateway.core.image import Image
 from gateway.core.model import (
     Account,
     Brake,
+    BusId,
     Cause,
     Digest,
     DtId,
@@ -115,6 +116,13 @@ def line(body: Body) -> str:
     number, _, says = record_line(record_of(1, body, NOW)).strip().split("  ", 2)
     assert number == "1"
     return says
+
+
+def test_a_bus_shows_how_its_exchanges_ended() -> None:
+    counts = {"good": 9, "refused": 8, "crc_errors": 7, "timeouts": 6, "mismatched": 5}
+    seen = BusSeen(bus=BusId("A"), open=True, late=4, echo=3, **counts)
+    ended = "9 good, 8 refused, 7 CRC errors, 6 time-outs, 5 of others, 4 late, 3 echoed, 0 meters"
+    assert f"open, {ended} silent" in shown(status(buses=(seen,)))
 
 
 @pytest.mark.parametrize("verdict", [*Verdict, IN_PROGRESS])

@@ -108,9 +108,23 @@ def test_wrong_use_ends_with_2(wrong: tuple[str, ...], says: str) -> None:
 
 
 def test_no_mistakes(config: Path) -> None:
-    assert said("check", "--config", config, status=0) == [f"{config}: no mistakes found"]
+    bus, last = said("check", "--config", config, status=0)
+    assert last == f"{config}: no mistakes found"
+    assert bus.startswith(f"bus A at 9600 8N1: {len(HOMES)} devices, ")
     (answer,) = said("check", "--config", config, "--json", status=0)
-    assert json.loads(answer) == {"config": str(config), "mistakes": []}
+    told = {"bus": "A", "budget": bus, "warnings": []}
+    assert json.loads(answer) == {"config": str(config), "mistakes": [], "buses": [told]}
+
+
+def test_a_bus_that_does_not_suit_the_roster_is_a_warning_and_no_mistake(config: Path) -> None:
+    with_changes(config, ("^baud.*", "baud = 1200"))
+    budget, unlike, last = said("check", "--config", config, status=0)
+    assert budget.startswith("bus A at 1200 8N1: ")
+    assert unlike.startswith("warning: bus A: Hiking DDS238-2 ZN/SR is shipped at 9600 8N1 ")
+    assert last == f"{config}: no mistakes found"
+    (answer,) = said("check", "--config", config, "--json", status=0)
+    (told,) = json.loads(answer)["buses"]
+    assert told["warnings"] == [unlike.removeprefix("warning: ")]
 
 
 SHAPES: dict[str, tuple[tuple[str, str], list[str]]] = {
@@ -127,43 +141,43 @@ SHAPES: dict[str, tuple[tuple[str, str], list[str]]] = {
     ),
     "a misspelt setting of the broker": (
         (r"^port = (\d)", r"prot = \1"),
-        ["broker.prot is not a setting. Remove it, or correct its name."],
+        ["broker: prot is not a setting. Remove it, or correct its name."],
     ),
-    "no port": (('^port = ".*', ""), ["bus[0].port is missing. Add it."]),
+    "no port": (('^port = ".*', ""), ["bus[0]: port is missing. Add it."]),
     "a speed that no line has": (
         ("^baud.*", "baud = 9601"),
         ["bus[0].baud: 9601 is not possible. Give one of 1200, 2400, 4800, 9600, 19200, 38400, "],
     ),
     "text for a number": (
         ("^baud.*", 'baud = "9600"'),
-        ["bus[0].baud: Expected a whole number, got text. Correct the value."],
+        ["bus[0].baud: expected a whole number, got text. Correct the value."],
     ),
     "a number for a path": (
         ("^trust_root.*", "trust_root = 5"),
-        ["trust_root: Expected a path. Correct the value."],
+        ["trust_root: expected a path. Correct the value."],
     ),
     "a path that is none": (
         ("^documents.*", 'documents = ["site.jws", ""]'),
-        ["documents[1]: Expected a path. Correct the value."],
+        ["documents[1]: expected a path. Correct the value."],
     ),
     "a path for a list": (
         ("^documents.*", 'documents = "site.jws"'),
-        ["documents: Expected a list, got text. Correct the value."],
+        ["documents: expected a list, got text. Correct the value."],
     ),
     "one table of buses": (
         (r"^\[\[bus\]\]", "[bus]"),
-        ["bus: a single table. Write [[bus]], once for each bus."],
+        ["bus: a single table. Write [[bus]], once for each."],
     ),
     "a number for the broker": (
         (r"^\[broker\]\nhost.*\nport.*", "[[bus]]\nname = 7"),
         [
-            "bus[1].name: Expected text, got a whole number. Correct the value.",
-            "bus[1].port is missing. Add it.",
+            "bus[1].name: expected text, got a whole number. Correct the value.",
+            "bus[1]: port is missing. Add it.",
         ],
     ),
     "a port beyond all ports": (
         (r"^port = \d+", "port = 99999"),
-        ["broker.port: Expected a whole number <= 65535. Correct the value."],
+        ["broker.port: expected a whole number <= 65535. Correct the value."],
     ),
     "an address with its port": (
         ("^host.*", 'host = "mqtt.example:1883"'),
@@ -189,7 +203,7 @@ def test_a_configuration_that_cannot_be_meant_so(config: Path, given: str) -> No
     for line, mistake in zip(lines, mistakes, strict=True):
         assert line.startswith(f"{config}: {mistake}")
     (answer,) = said("check", "--config", config, "--json", status=1)
-    assert json.loads(answer) == {"config": str(config), "mistakes": lines}
+    assert json.loads(answer) == {"config": str(config), "mistakes": lines, "buses": []}
     for command in (("run",), *ASKING):
         shown = said(*command, "--config", config, status=1, given="x")
         assert shown == [f"Error: {lines[0]}", *lines[1:]]

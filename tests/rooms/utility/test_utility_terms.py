@@ -93,6 +93,21 @@ def test_what_the_file_says_is_in_the_document(desk: Desk) -> None:
     assert site.transformers == (Transformer(id="DT-1", feeder="F12", check_meter=check_meter),)
 
 
+def test_a_type_that_is_not_proven_may_be_permitted(desk: Desk) -> None:
+    permission = 'unproven_profiles = ["prepaid"]\n'
+    (desk / "terms.toml").write_text(permission + (desk / "terms.toml").read_text())
+    assert signed(desk, terms=desk / "terms.toml").unproven_profiles == ("prepaid",)
+
+
+def test_a_permission_for_a_type_that_nobody_has_is_a_mistake(desk: Desk) -> None:
+    permission = 'unproven_profiles = ["another"]\n'
+    (desk / "terms.toml").write_text(permission + (desk / "terms.toml").read_text())
+    said = refused(desk)
+    assert said.startswith(
+        "unproven_profiles[0]: UNUSED_PROFILE: no meter of the roster is a another"
+    )
+
+
 def test_without_a_file_the_careful_defaults_are(desk: Desk) -> None:
     site = signed(desk)
     assert (site.pacing, site.limits, site.disconnection) == (Pacing(), Limits(), Disconnection())
