@@ -214,7 +214,8 @@ def _unbase64(text: bytes) -> bytes:
 
 
 def read_qr(picture: Image.Image) -> str:
-    (found,) = zxingcpp.read_barcodes(picture)
+    # Among so many modules a decoder of all formats now and then finds a bar code by chance.
+    (found,) = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
     assert found.format == zxingcpp.BarcodeFormat.QRCode
     return str(found.text)
 
