@@ -15,6 +15,8 @@ from gateway.core.sequence import nonce_of
 from gateway.core.signature import DocumentType
 from gateway.core.terms import Disconnection
 from gateway.core.trust import Revocation, Role, Root
+from gateway.core.trust_records import TimeNoted
+from gateway.core.watch import watched
 from gateway.host.interval import Heard, bounded, present, raised, reckoning, reset
 from gateway.utility.sign import SigningKey, payload_of, sign_together
 from tests.core.papers import BLANK, LEDGER_MS, M1, M2, NOON_MS, allow_list, cut, meter, order
@@ -71,6 +73,9 @@ class ClockedWorld(World):
         self._mono_ms += ms + int(ms * self.ppm / 1_000_000)
         self._look()
         self.sees_all()
+        for body in watched(self.image, self.now, lambda _: None):
+            if isinstance(body, TimeNoted):  # what else the watch sees is no matter of the clock
+                self.record(body)
 
     def lies_off(self, ms: int, calendar_ahead_ms: int = -NOON_MS) -> None:
         """The machine is without power for so long and boots; its calendar then says something."""

@@ -278,3 +278,17 @@ async def lit() -> Corridor:
 def cut_of_m1(seq: int, boot: str = NONCE) -> DocumentClaim:
     """The order to cut M1, for a gateway without a trusted clock."""
     return document(order(seq, cut(1, n=600), boot=boot))
+
+
+def left(**changes: object) -> Loaded:
+    """What is left of the disk of a gateway that was commissioned."""
+    blank = Loaded(
+        checkpoint=None,
+        records=(),
+        documents={},
+        number=0,
+        chain=bytes(32),
+        acked_through=0,
+        new=False,
+    )
+    return msgspec.structs.replace(blank, **changes)

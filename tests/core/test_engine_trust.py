@@ -17,7 +17,7 @@ from gateway.engine import READ_APART_ABOVE
 from gateway.ports import ArchivedDocument, Loaded
 from gateway.restoring import restore
 from gateway.utility.sign import payload_of
-from tests.core.corridor import SITE, Corridor, MemoryJournal, document, installed
+from tests.core.corridor import SITE, Corridor, MemoryJournal, document, installed, left
 from tests.core.papers import LEDGER_MS, NOON_MS, allow_list, entry, receipt
 from tests.core.trustees import FIRST, TIME, next_root, signed
 from tests.signing import key
@@ -34,19 +34,6 @@ class LeftJournal(MemoryJournal):
 
     async def load(self) -> Loaded:
         return self.left
-
-
-def left(**changes: object) -> Loaded:
-    blank = Loaded(
-        checkpoint=None,
-        records=(),
-        documents={},
-        number=0,
-        chain=bytes(32),
-        acked_through=0,
-        new=False,
-    )
-    return msgspec.structs.replace(blank, **changes)
 
 
 async def trusting() -> Corridor:

@@ -17,6 +17,7 @@ from gateway.core.trust_records import JournalLost
 from gateway.ports import ArchivedDocument, Loaded
 from gateway.restoring import remembered, taken_up
 from gateway.utility.sign import payload_of
+from tests.core.corridor import left
 from tests.core.papers import HOUR_MS, M1, M2, allow_list, cut, entry, order, receipt
 from tests.core.trustees import TIME, next_root, signed, trusting
 from tests.core.world import World
@@ -158,34 +159,21 @@ def image() -> Image:
     return trusting(World(M1)).image
 
 
-def loaded(**changes: object) -> Loaded:
-    blank = Loaded(
-        checkpoint=None,
-        records=(),
-        documents={},
-        number=0,
-        chain=bytes(32),
-        acked_through=0,
-        new=False,
-    )
-    return msgspec.structs.replace(blank, **changes)
-
-
 ARCHIVED = ArchivedDocument(digest=Digest("d" * 64), type=DocumentType.LIST, raw=b"x")
 MARKS = image().marks
 LEFT = [
-    ("a new gateway", loaded(new=True), []),
-    ("nothing, and it was commissioned", loaded(), [(True, "")]),
-    ("an archive", loaded(archived=(ARCHIVED,), lost="CORRUPT"), [(False, "CORRUPT")]),
-    ("marks", loaded(marks=MARKS), [(False, "")]),
-    ("a journal that knows all", loaded(number=5, marks=MARKS), []),
-    ("a journal, and no marks", loaded(number=5), []),
+    ("a new gateway", left(new=True), []),
+    ("nothing, and it was commissioned", left(), [(True, "")]),
+    ("an archive", left(archived=(ARCHIVED,), lost="CORRUPT"), [(False, "CORRUPT")]),
+    ("marks", left(marks=MARKS), [(False, "")]),
+    ("a journal that knows all", left(number=5, marks=MARKS), []),
+    ("a journal, and no marks", left(number=5), []),
 ]
 
 
-@pytest.mark.parametrize(("said", "left", "lost"), LEFT, ids=[row[0] for row in LEFT])
-def test_of_the_disk_is_left(said: str, left: Loaded, lost: list[tuple[bool, str]]) -> None:
-    bodies = list(remembered(image(), left))
+@pytest.mark.parametrize(("said", "loaded", "lost"), LEFT, ids=[row[0] for row in LEFT])
+def test_of_the_disk_is_left(said: str, loaded: Loaded, lost: list[tuple[bool, str]]) -> None:
+    bodies = list(remembered(image(), loaded))
     assert [
         (body.amnesia, body.trouble) for body in bodies if isinstance(body, JournalLost)
     ] == lost
