@@ -6,14 +6,13 @@ there is one.
 
 import asyncio
 import io
-import sys
 from pathlib import Path
 
 import click
 import msgspec
 import segno
 
-from gateway.config import Config, ConfigError, load_config, load_parts
+from gateway.config import Config, ConfigError, Parts, load_config, load_parts
 from gateway.console.asking import CONFIG, JSON, SocketOf, ask_at
 from gateway.console.local import AskCheckpoint
 from gateway.daemon import open_journal
@@ -35,8 +34,8 @@ def init(config_path: Path, as_json: bool, svg: Path | None, qr: bool) -> None:
     """Make this gateway's own key and show its enrolment.
 
     The enrolment is what the head end is to be told: the public half, no secret. The private half
-    never leaves the device. Where there is a key it stays: the same command shows
-    the enrolment again.
+    never leaves the device. Where there is a key it stays: the same command shows the enrolment
+    again. Run it as the daemon's user, who has to read the key.
 
     \b
     Examples:
@@ -45,7 +44,7 @@ def init(config_path: Path, as_json: bool, svg: Path | None, qr: bool) -> None:
     """
     try:
         config = load_config(config_path)
-        parts = load_parts(config)
+        parts = _parts(config_path, config)
         asyncio.run(_begin_journal(config))
         identity, was_there = identity_at(config.identity, config.gateway)
     except ConfigError as error:
@@ -56,8 +55,9 @@ def init(config_path: Path, as_json: bool, svg: Path | None, qr: bool) -> None:
     text = msgspec.json.encode(enrolment).decode()
     code = segno.make_qr(text, error="m", mode="byte")
     if svg is not None:
-        with svg.open("wb") as file:
-            code.save(file, kind="svg", scale=SVG_SCALE, border=QUIET_MODULES, light="white")
+        picture = io.BytesIO()
+        code.save(picture, kind="svg", scale=SVG_SCALE, border=QUIET_MODULES, light="white")
+        _write(svg, picture.getvalue())
     if as_json:
         click.echo(text)
     else:
@@ -82,17 +82,28 @@ def checkpoint(socket_of: SocketOf, config_path: Path, out: Path | None) -> None
     \b
     Examples:
       feeder-gateway checkpoint --out rewa-7.checkpoint.jws
-      feeder-gateway checkpoint | feeder-gateway utility show -
+      feeder-gateway checkpoint | feeder-gateway utility verify - --device rewa-7.enrolment.json
     """
     reply = ask_at(socket_of(config_path), AskCheckpoint())
     if out is None:
         click.echo(reply.checkpoint)
         return
+    _write(out, f"{reply.checkpoint}\n".encode())
+
+
+def _parts(path: Path, config: Config) -> Parts:
     try:
-        out.write_text(f"{reply.checkpoint}\n", encoding="ascii")
+        return load_parts(config)
+    except ConfigError as error:
+        raise ConfigError(*(f"{path}: {mistake}" for mistake in error.mistakes)) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
     except OSError as error:
-        raise click.ClickException(f"{out}: {error.strerror}. Name a place to write.") from error
-    click.echo(f"{out}: written", file=sys.stderr)
+        raise click.ClickException(f"{path}: {error.strerror}. Name a place to write.") from error
+    click.echo(f"{path}: written", err=True)
 
 
 async def _begin_journal(config: Config) -> None:

@@ -37,10 +37,9 @@ from gateway.core.fact import (
 )
 from gateway.core.image import Image, observe
 from gateway.core.kept import Kept
-from gateway.core.marks import Marks
 from gateway.core.model import Instant, Now
 from gateway.core.plan import plan
-from gateway.core.reading import DocumentRead, read
+from gateway.core.reading import DocumentRead, read, takes_long
 from gateway.core.records import (
     Body,
     ListInstalled,
@@ -52,17 +51,15 @@ from gateway.core.records import (
 )
 from gateway.core.reports import admit_reading, admit_report
 from gateway.core.requests import admit_cause, admit_resume, admit_tag
-from gateway.core.signature import Verified
+from gateway.core.signature import Rejected, Verified
 from gateway.core.trust_records import RootInstalled
 from gateway.core.waiting import instant_of
 from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Reply, Room
-from gateway.restoring import remembered, restore, taken_up
+from gateway.restoring import remembered, restore, taken_up, to_remember
 
 logger = logging.getLogger(__name__)
 
 INBOX_MAX = 4_096
-READ_APART_ABOVE = 64 * 1024
-"""Bytes of a document that is read beside the corridor: a long list takes some 100 ms."""
 EVENTS_A_TICK_MAX = 256
 CHECKPOINT_EVERY = 1_000
 """Records between two checkpoints of the image; what a restart has to apply again at most."""
@@ -202,12 +199,17 @@ class Engine:
         self._deadline_ms: int | None = None
         self._stopping = False
         self._reading: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
         self._failure: BaseException | None = None
 
     async def start(self) -> None:
         """Restore the image from the journal and record that the daemon started."""
         loaded = await self._journal.load()
-        self.image = restore(self.image, loaded)
+        try:
+            self.image = restore(self.image, loaded)
+        except Rejected as flaw:
+            loaded = await self._journal.begin_anew(str(flaw))
+            self.image = restore(self.image, loaded)
         self._clock.raise_low(self.image.kept.wall_low_ms)
         self._clock.bound(self.image.kept.bound)
         now = self._clock.now()
@@ -220,7 +222,7 @@ class Engine:
             for body in admission.bodies:
                 draft.record(body, admission.document)
         draft.record(Started(version=__version__))
-        draft.remember = _differ(loaded.marks, draft.image.marks)
+        draft.remember = to_remember(loaded, draft.image)
         await self._settle(draft, [])
 
     async def run(self) -> None:
@@ -244,7 +246,7 @@ class Engine:
         draft = _Draft(self.image, self._clock.now())
         answers: list[tuple[Reply, Answer]] = []
         for event, reply in self._inbox.drain(EVENTS_A_TICK_MAX):
-            if isinstance(event, DocumentClaim) and len(event.raw) > READ_APART_ABOVE:
+            if isinstance(event, DocumentClaim) and takes_long(event):
                 self._read_apart(event, reply)
                 continue
             answer = await self._admit(event, draft)
@@ -275,7 +277,9 @@ class Engine:
         root = self.image.root
 
         async def reading() -> None:
-            await self._inbox.put(await asyncio.to_thread(read, claim, root), reply)
+            # In their order, and in the memory of one: after an outage many may come at once.
+            async with self._one_at_a_time:
+                await self._inbox.put(await asyncio.to_thread(read, claim, root), reply)
 
         task = asyncio.create_task(reading(), name="reading")
         self._reading.add(task)
@@ -378,14 +382,6 @@ class Engine:
         if self._deadline_ms is None:
             return None
         return max(0, self._deadline_ms - self._clock.now().mono_ms) / 1000
-
-
-def _differ(written: Marks | None, known: Marks) -> bool:
-    """Whether the marks' file has to be written anew, but for the time in it."""
-    return written is None or (
-        msgspec.structs.replace(written, wall_low_ms=0)
-        != msgspec.structs.replace(known, wall_low_ms=0)
-    )
 
 
 def _bad_ack(name: str, claim: AckClaim, draft: _Draft) -> Admission:

@@ -87,6 +87,8 @@ class Loaded(Value):
     """Why an earlier journal was set aside; empty: none was."""
     marks: Marks | None = None
     """What the marks' own file knows; None: there is no readable one."""
+    marks_followed: bool = False
+    """The journal goes on from where these were written: it knows all of them."""
     archived: tuple[ArchivedDocument, ...] = ()
     """Every archived document in the order of arrival, where the journal is empty."""
     new: bool = True
@@ -108,6 +110,9 @@ class Journal(Records, Protocol):
 
     async def load(self) -> Loaded:
         """What was committed. Called once, before the first commit."""
+
+    async def begin_anew(self, trouble: str) -> Loaded:
+        """Set aside what was loaded, which cannot be restored, and begin an empty journal."""
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch durably; returns when it is on disk. Never cancelled inside."""

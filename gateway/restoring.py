@@ -29,7 +29,9 @@ from gateway.ports import ArchivedDocument, Loaded
 def restore(blank: Image, loaded: Loaded) -> Image:
     """The image as the journal kept it: newest checkpoint, then the records after it.
 
-    Raises `msgspec.DecodeError` where the checkpoint or a record is not what was once written.
+    Raises `msgspec.DecodeError` where the checkpoint or a record is not what was once written, and
+    `Rejected` where a document that a record installed is not believed any more: its file is
+    damaged, or another anchor was installed.
     """
     kept = (
         Kept() if loaded.checkpoint is None else msgspec.json.decode(loaded.checkpoint, type=Kept)
@@ -59,10 +61,17 @@ def remembered(image: Image, loaded: Loaded) -> Iterator[Body]:
     """What the marks' own file knows beyond the journal, where the journal is not all there was."""
     marks = loaded.marks or Marks()
     if loaded.number == 0 and not loaded.new:
-        amnesia = loaded.marks is None and not loaded.archived
-        yield JournalLost(trouble=loaded.lost, marks=marks, amnesia=amnesia)
-    elif larger(image.marks, marks) != larger(image.marks, Marks()):
+        yield JournalLost(trouble=loaded.lost, marks=marks, amnesia=loaded.marks is None)
+    elif not loaded.marks_followed and larger(image.marks, marks) != larger(image.marks, Marks()):
         yield MarksAhead(marks=marks)
+
+
+def to_remember(loaded: Loaded, image: Image) -> bool:
+    """Whether the marks' own file has to be written anew; that time went by is no reason."""
+    written = loaded.marks
+    if written is None or not loaded.marks_followed:
+        return True
+    return msgspec.structs.replace(image.marks, wall_low_ms=written.wall_low_ms) != written
 
 
 def taken_up(archived: ArchivedDocument, image: Image, now: Now) -> Admission:

@@ -7,7 +7,14 @@ than the record does.
 from collections.abc import Sequence
 from typing import assert_never
 
-from gateway.console.words import CAUSES, MEANING, clock_time, duration, ended_in_words
+from gateway.console.words import (
+    CAUSES,
+    MEANING,
+    clock_time,
+    date_and_time,
+    duration,
+    ended_in_words,
+)
 from gateway.core.fact import Move, TagKind
 from gateway.core.orders import (
     Act,
@@ -55,7 +62,7 @@ from gateway.core.trust_records import (
 )
 
 NAMED_MAX = 5
-"""Homes of one order that are named in a line; of more only their number is said."""
+"""Homes of one record that are named in a line; of more only their number is said."""
 MOVES = {Move.CLOSE: "close", Move.OPEN: "opening", Move.RELEASE: "release"}
 _Trust = RootInstalled | KeyRevoked | TimeSet | TimeNoted | JournalLost | MarksAhead
 _Papers = (
@@ -136,11 +143,9 @@ def _of_trust(body: _Trust) -> str:
         case RootInstalled():
             return f"root of trust {body.seq} in force, signed by {', '.join(body.signers)}"
         case KeyRevoked():
-            accounts = f"{len(body.accounts) + body.more} accounts"
-            listed = " and the list in force" if body.list is not None else ""
-            return f"key {body.kid} revoked; {accounts}{listed} had its word: look into them"
+            return _revoked(body)
         case TimeSet():
-            return f"time set by key {body.signer} ({body.road})"
+            return f"time set to {date_and_time(body.low_ms)} by key {body.signer} ({body.road})"
         case TimeNoted():
             return "a quiet day has gone by"
         case JournalLost():
@@ -150,6 +155,16 @@ def _of_trust(body: _Trust) -> str:
             return "newer documents than the journal's were here: send them again"
         case _:
             assert_never(body)
+
+
+def _revoked(body: KeyRevoked) -> str:
+    said = f"key {body.kid} revoked, what it signed after {date_and_time(body.after)} is refused"
+    stands = [f"account {_several(body.accounts, body.more)}"] if body.accounts else []
+    if body.list is not None:
+        stands.append("the list in force")
+    if not stands:
+        return said
+    return f"{said}; granted later and left standing: {', '.join(stands)}; look into that"
 
 
 def _of_command(body: _Commands) -> str:
@@ -198,10 +213,10 @@ def act_in_words(act: Act) -> str:
             assert_never(act)
 
 
-def _several(names: Sequence[str]) -> str:
-    if len(names) <= NAMED_MAX:
-        return ", ".join(names)
-    return f"{', '.join(names[:NAMED_MAX])} and {len(names) - NAMED_MAX} more"
+def _several(names: Sequence[str], more: int = 0) -> str:
+    more += max(0, len(names) - NAMED_MAX)
+    said = ", ".join(names[:NAMED_MAX])
+    return f"{said} and {more} more" if more else said
 
 
 def _place(dt: str | None) -> str:

@@ -34,6 +34,7 @@ CLOCKS: dict[TimeSource, str] = {
 def status_lines(status: Status) -> Iterator[str]:
     """The summary, readable."""
     yield f"gateway   {status.gateway}; {clock_time(status.wall_ms)}, clock {_clock(status)}"
+    yield f"nonce     {status.nonce}, for a document that has to echo it within 15 minutes"
     yield f"head end  {_head_end(status)}"
     yield f"root      {_root(status.root)}"
     yield f"site      {'none yet' if status.site_seq is None else status.site_seq}"
@@ -154,7 +155,8 @@ def _clock(status: Status) -> str:
     if status.clock_high_ms is None:
         after = date_and_time(status.clock_low_ms)
         return f"not trusted: {CLOCKS[status.clock_source]}; certainly after {after}"
-    width = duration(status.clock_high_ms - status.clock_low_ms)
+    seconds = -(-(status.clock_high_ms - status.clock_low_ms) // 1000)
+    width = duration(seconds * 1000)
     return f"trusted within {width}, {status.clock_source}: {CLOCKS[status.clock_source]}"
 
 

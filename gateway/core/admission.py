@@ -52,15 +52,12 @@ def admit_read(given: DocumentRead, image: Image, now: Now) -> Admission:
     """The same of a document that was read apart; by another root by now, it is read again."""
     if given.root != image.root:
         given = read(given.claim, image.root)
-    claim = given.claim
-    match given.said:
-        case Refusal(name=name, detail=detail):
-            message = BadMessage(name=name, detail=detail, raw=claim.raw, road=claim.road)
-            return admit_refusal(message, image, now)
-        case (document, verified):
-            return _or_refused(
-                lambda: _judge(document, verified, claim, image, now), claim, image, now
-            )
+    claim, said = given.claim, given.said
+    if isinstance(said, Refusal):
+        message = BadMessage(name=said.name, detail=said.detail, raw=claim.raw, road=claim.road)
+        return admit_refusal(message, image, now)
+    document, verified = said
+    return _or_refused(lambda: _judge(document, verified, claim, image, now), claim, image, now)
 
 
 def _or_refused(

@@ -173,8 +173,7 @@ def _allow_list(plain: Any) -> AllowList:
         for at in range(0, len(accounts), SLICE_ENTRIES):
             entries += msgspec.convert(accounts[at : at + SLICE_ENTRIES], list[ListEntry])
     except msgspec.ValidationError:
-        msgspec.convert(plain, AllowList)
-        raise
+        return msgspec.convert(plain, AllowList)
     return msgspec.structs.replace(shell, accounts=tuple(entries))
 
 

@@ -7,7 +7,7 @@ Must never take back what a revoked key has granted: the head end looks into it 
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
 from gateway.core.fact import DocumentClaim, Road
 from gateway.core.image import Image
-from gateway.core.model import Account
+from gateway.core.model import Account, Digest
 from gateway.core.records import Body
 from gateway.core.rotation import STEPS_MAX, verify_root
 from gateway.core.signature import (
@@ -42,7 +42,7 @@ def judge_root(claim: DocumentClaim, image: Image) -> Admission:
     root, verified = verify_root(claim.raw, image.root)
     if root == image.root:
         return Admission(answer=DUPLICATE)  # the anchor itself
-    _check_next(root, image)
+    _check_next(root, verified.digest, image)
     bodies = bodies_of_root(root, verified, claim.road, image)
     return Admission(answer=ACCEPTED, bodies=bodies, document=root, verified=verified)
 
@@ -60,8 +60,12 @@ def bodies_of_root(root: Root, verified: Verified, road: Road, image: Image) -> 
     return (installed, *(_flags(one, image) for one in root.revoked if one not in before))
 
 
-def _check_next(root: Root, image: Image) -> None:
-    known = image.root.seq
+def _check_next(root: Root, digest: Digest, image: Image) -> None:
+    known, mark = image.root.seq, image.kept.newest.root
+    # Where it was lost, only the very root that made the mark comes back in its place.
+    other = root.seq == mark.seq and mark.digest not in {"", digest}
+    if other and root.seq > known:
+        raise Unsound("EQUIVOCATION", f"root {root.seq} was in force here with other content")
     if root.seq == known:
         raise Unsound("EQUIVOCATION", f"root {root.seq} is in force with other content")
     if root.seq < known:

@@ -4,7 +4,9 @@ Owns what is true now and how an observation changes it. `Kept` is the part that
 rebuild (`kept`); `changes` applies records to it. Must never judge.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property
 from typing import Any, assert_never
 
 import msgspec
@@ -18,11 +20,12 @@ from gateway.core.fact import (
     Outcome,
     TagKind,
 )
-from gateway.core.kept import Kept
+from gateway.core.kept import DAY_MS, CloseMark, GraceGiven, Kept
 from gateway.core.marks import Marks, Memory, Tag
 from gateway.core.model import (
     Instant,
     Meter,
+    Now,
     ProfileAbility,
     Reading,
     Station,
@@ -32,7 +35,7 @@ from gateway.core.model import (
 from gateway.core.standing import Word, word_in_force
 from gateway.core.terms import CheckMeter, Disconnection, Limits, Pacing
 from gateway.core.trust import Root
-from gateway.core.waiting import paid_and_dark_since
+from gateway.core.waiting import at_least_ms, paid_and_dark_since
 
 MINUTE_MS = 60_000
 HEAD_END_SILENT_MS = 5 * MINUTE_MS
@@ -41,8 +44,12 @@ DONE = frozenset({Outcome.CLOSED_VERIFIED, Outcome.CLOSED_UNVERIFIED, Outcome.AR
 """The outcomes of a close after which nothing more is to be sent."""
 
 
-class Image(Value):
-    """One instant. Volatile members start empty after a restart and are seen anew."""
+class Image(Value, dict=True):
+    """One instant. Volatile members start empty after a restart and are seen anew.
+
+    What is asked for every meter of a feeder is gathered at the first question. An image never
+    changes and hands nothing of that on, so what is gathered is never of another instant.
+    """
 
     station: Station
     root: Root
@@ -135,6 +142,49 @@ class Image(Value):
         """The tags of a kind on a target."""
         return tuple(tag for tag in self.kept.tags if (tag.kind, tag.target) == (kind, target))
 
+    def tagged(self, kind: TagKind, target: str = "") -> bool:
+        """Whether there is a tag of a kind on a target."""
+        return (kind, target) in self._tagged
+
+    def done_marks(self, serial: str) -> Sequence[CloseMark]:
+        """The closes of a meter that ended well, of those that are looked back on."""
+        return self._done_marks.get(serial, ())
+
+    def graces_of(self, account: str) -> Sequence[GraceGiven]:
+        """The graces that were given to an account, oldest first."""
+        return self._graces.get(account, ())
+
+    def given_today(self, now: Now) -> int:
+        """How often grace was given in the last 24 h."""
+        if now not in self._given_today:
+            graces = self.kept.graces
+            lately = sum(at_least_ms(given.granted, now) < DAY_MS for given in graces)
+            self._given_today[now] = lately
+        return self._given_today[now]
+
+    @cached_property
+    def _tagged(self) -> Set[tuple[TagKind, str]]:
+        return {(tag.kind, tag.target) for tag in self.kept.tags}
+
+    @cached_property
+    def _done_marks(self) -> Mapping[str, list[CloseMark]]:
+        by_serial: dict[str, list[CloseMark]] = defaultdict(list)
+        for mark in self.kept.marks:
+            if mark.done:
+                by_serial[mark.serial].append(mark)
+        return by_serial
+
+    @cached_property
+    def _graces(self) -> Mapping[str, list[GraceGiven]]:
+        by_account: dict[str, list[GraceGiven]] = defaultdict(list)
+        for given in self.kept.graces:
+            by_account[given.account].append(given)
+        return by_account
+
+    @cached_property
+    def _given_today(self) -> dict[Now, int]:
+        return {}
+
     def overtaken(self, seen: MeterSeen) -> bool:
         """Whether a newer reading of the same meter is known already."""
         newest = self.seen.get(seen.serial)
@@ -154,9 +204,14 @@ class Image(Value):
 
 
 def restored(image: Image, kept: Kept) -> Image:
-    """The image with what the journal kept; of the anchor and the root it kept the newer counts."""
-    root = image.root if kept.root is None or kept.root.seq <= image.root.seq else kept.root
-    return with_roster(msgspec.structs.replace(image, root=root, kept=kept))
+    """The image with what the journal kept; of the anchor and the root it kept the newer counts.
+
+    Steps are counted from the anchor: those that a newer one has made needless are forgotten.
+    """
+    if kept.root is None or kept.root.seq <= image.root.seq:
+        kept = msgspec.structs.replace(kept, root=None, roots=())
+        return with_roster(msgspec.structs.replace(image, kept=kept))
+    return with_roster(msgspec.structs.replace(image, root=kept.root, kept=kept))
 
 
 def with_kept(image: Image, **changes: Any) -> Image:

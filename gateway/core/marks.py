@@ -51,7 +51,7 @@ class Memory(StrEnum):
     BEHIND = "BEHIND"
     """A newer one was here: it is waited for, and grants go on meanwhile."""
     AMNESIA = "AMNESIA"
-    """Nothing is known of what was here: any list may be an old one."""
+    """Journal and marks are lost: any list may be an old one, and tags are forgotten."""
 
 
 def larger(one: Marks, other: Marks) -> Marks:

@@ -4,7 +4,8 @@ Owns what an accepted order changes at once, and what one of a lost journal stil
 judge: `ordering` did, and a restart applies it again with the same result.
 """
 
-from typing import assert_never
+from collections.abc import Container, Mapping
+from typing import TypeVar, assert_never
 
 import msgspec
 
@@ -27,6 +28,8 @@ from gateway.core.orders import (
 )
 from gateway.core.records import OrderAccepted, OrderRestored
 from gateway.core.standing import Standing, Word
+
+T = TypeVar("T")
 
 
 def order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
@@ -67,9 +70,12 @@ def order_restored(image: Image, body: OrderRestored, at: Instant) -> Image:
     if not isinstance(body.act, Disconnect):
         return after
     opened = Opened(cause=Cause.ORDER, at=at, by=body.id)
+    cut = _newer(_words_of(body.act, body), image)
     return with_kept(
         after,
-        words={**kept.words, **_newer(_words_of(body.act, body), image)},
+        words={**kept.words, **cut},
+        proofs=_without(kept.proofs, cut),
+        asks=_without(kept.asks, cut),
         causes={**kept.causes, **{entry.meter: opened for entry in body.act.accounts}},
     )
 
@@ -110,9 +116,14 @@ def _disconnect(image: Image, body: OrderAccepted, act: Disconnect, at: Instant)
         image,
         words={**kept.words, **_words_of(act, body)},
         tasks={**kept.tasks, **tasks_of(body, image, at)},
-        proofs={account: proof for account, proof in kept.proofs.items() if account not in cut},
-        asks={account: ask for account, ask in kept.asks.items() if account not in cut},
+        proofs=_without(kept.proofs, cut),
+        asks=_without(kept.asks, cut),
     )
+
+
+def _without(by_account: Mapping[str, T], cut: Container[str]) -> dict[str, T]:
+    """Who was cut has neither proof nor ask any more: he has to pay anew."""
+    return {account: one for account, one in by_account.items() if account not in cut}
 
 
 def _words_of(act: Disconnect, body: OrderAccepted | OrderRestored) -> dict[str, Word]:

@@ -6,12 +6,16 @@ beside the corridor. Must never judge what a document says (`admission` does).
 
 from gateway.core.documents import FieldDocument, decode, decode_badge
 from gateway.core.fact import DocumentClaim
+from gateway.core.handover import claims_a_root
 from gateway.core.model import Value
 from gateway.core.papers import unrevoked
 from gateway.core.people import Badge
 from gateway.core.signature import FIELD_DOCUMENTS, DocumentType, Rejected, Verified, verify
 from gateway.core.soundness import check_badge
 from gateway.core.trust import Root
+
+READ_APART_ABOVE = 64 * 1024
+"""Bytes of a document that is read beside the corridor: a long list takes some 100 ms."""
 
 
 class Refusal(Value):
@@ -27,6 +31,11 @@ class DocumentRead(Value):
     claim: DocumentClaim
     root: Root
     said: tuple[FieldDocument, Verified] | Refusal
+
+
+def takes_long(claim: DocumentClaim) -> bool:
+    """Whether it is better read beside the corridor; a root cannot be: see `handover`."""
+    return len(claim.raw) > READ_APART_ABOVE and not claims_a_root(claim.raw)
 
 
 def read(claim: DocumentClaim, root: Root) -> DocumentRead:

@@ -68,13 +68,12 @@ def check_list(allow_list: AllowList, station: Station) -> None:
     once = len({entry.account for entry in entries}) == len(entries)
     if once and all(entry.n <= as_of for entry in entries):
         return  # seen at one glance: it may be long
-    seen: set[str] = set()
-    for at, entry in enumerate(allow_list.accounts):
-        if entry.account in seen:
-            raise Unsound("DUPLICATE_ACCOUNT", f"accounts[{at}]: {entry.account} stands twice")
-        if entry.n > allow_list.as_of:
-            raise Unsound("ENTRY_AFTER_AS_OF", f"accounts[{at}]: n {entry.n} is after as_of")
-        seen.add(entry.account)
+    first = {entry.account: at for at, entry in reversed([*enumerate(entries)])}
+    flawed = (at for at, one in enumerate(entries) if first[one.account] < at or one.n > as_of)
+    at = next(flawed)
+    if first[entries[at].account] < at:
+        raise Unsound("DUPLICATE_ACCOUNT", f"accounts[{at}]: {entries[at].account} stands twice")
+    raise Unsound("ENTRY_AFTER_AS_OF", f"accounts[{at}]: n {entries[at].n} is after as_of")
 
 
 def check_receipt(receipt: Receipt, station: Station) -> None:

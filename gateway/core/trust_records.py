@@ -12,8 +12,8 @@ from gateway.core.model import Account, Digest, Tagged
 class JournalLost(Tagged, tag="journal_lost"):
     """The journal before this one is gone; what its documents said is taken up from the archive.
 
-    `marks` are what the file of its own still knew. `amnesia`: nothing did, so that any list may be
-    an old one.
+    `marks` are what the file of its own still knew. `amnesia`: that is lost, too, so that any list
+    may be an old one, and what was forbidden at the feeder is forgotten.
     """
 
     trouble: str

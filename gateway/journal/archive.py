@@ -143,7 +143,10 @@ class Archive:
 
     def _is_new(self, document: ArchivedDocument) -> bool:
         known = self._by_digest.get(document.digest)
-        return known is None or known.word != _word_of(document)
+        if known is None or known.word != _word_of(document):
+            return True
+        # The name tells of the payload alone: the signature beside it may be damaged.
+        return _raw_of(self._directory / known.name, known.digest) != document.raw
 
     def _add(self, entry: _Entry) -> None:
         before = self._by_digest.get(entry.digest)

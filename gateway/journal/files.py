@@ -8,9 +8,13 @@ from pathlib import Path
 
 
 def make_directory(path: Path) -> None:
-    """A directory that is there for good, readable for the daemon's user alone where it is new."""
+    """A directory that is there for good, readable for the daemon's user alone where it is new.
+
+    So is every one above it.
+    """
     if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True)
+        make_directory(path.parent)
+        path.mkdir(mode=0o700)
         sync_directory(path.parent)
 
 

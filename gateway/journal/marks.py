@@ -23,10 +23,16 @@ GENERATIONS = 2**32
 
 
 class Slot(Value):
-    """What one of the two files says. After its canonical JSON follows the SHA-256 of that."""
+    """What one of the two files says. After its canonical JSON follows the SHA-256 of that.
+
+    `number` and `chain` (hexadecimal) are of the record after which it was written: a journal that
+    holds that record knows all of it.
+    """
 
     generation: Annotated[int, msgspec.Meta(ge=0, lt=GENERATIONS)]
     marks: Marks
+    number: int = 0
+    chain: str = ""
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -49,25 +55,34 @@ class MarksPair:
         return any(path.exists() for path in self._paths)
 
     def read(self) -> Marks | None:
-        """What was written last; None: nothing, or nothing that is readable."""
+        """The marks that were written last; None: none, or none that are readable."""
+        newest = self.newest()
+        return None if newest is None else newest.marks
+
+    def newest(self) -> Slot | None:
+        """The slot that was written last; None: none, or none that is readable."""
         first, second = (_slot_in(path) for path in self._paths)
         if first is None or (second is not None and _follows(second, first)):
             newest, self._older = second, 0
         else:
             newest, self._older = first, 1
         self._generation = 0 if newest is None else newest.generation
-        return None if newest is None else newest.marks
+        return newest
 
-    def write(self, marks: Marks) -> None:
-        """Write over the older slot; on return it is on the disk. Raises `JournalError`."""
+    def write(self, marks: Marks, number: int = 0, chain: bytes = b"") -> None:
+        """Write over the older slot; on return it is on the disk. Raises `JournalError`.
+
+        `number` and `chain` are of the journal's last record.
+        """
         if self._generation is None:
-            self.read()  # which one is the older
+            self.newest()  # which one is the older
         generation = ((self._generation or 0) + 1) % GENERATIONS
         path = self._paths[self._older]
         with named_errors(path):
             make_directory(self._directory)
             new = not path.exists()
-            write_synced(path, content_of(Slot(generation=generation, marks=marks)))
+            slot = Slot(generation=generation, marks=marks, number=number, chain=chain.hex())
+            write_synced(path, content_of(slot))
             if new:
                 sync_directory(self._directory)
         self._generation, self._older = generation, 1 - self._older

@@ -26,7 +26,7 @@ import aiosqlite
 from gateway.core.records import CHAIN_START, Stored, chain_hash
 from gateway.journal.archive import Archive
 from gateway.journal.aside import set_aside, suspect_mark
-from gateway.journal.marks import MarksPair
+from gateway.journal.marks import MarksPair, Slot
 from gateway.journal.opening import open_database
 from gateway.journal.reading import (
     Position,
@@ -110,6 +110,11 @@ class SqliteJournal:
         A journal that turns out to be damaged is set aside here.
         """
         return await self._ask(self._load)
+
+    async def begin_anew(self, trouble: str) -> Loaded:
+        """Set aside what was loaded, which cannot be restored. Raises `JournalError`."""
+        error = self._error(Trouble.CORRUPT, trouble)
+        return await self._ask(lambda database: self._load_anew(database, error))
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction; returns when all of it is on disk.
@@ -215,7 +220,7 @@ class SqliteJournal:
                 await database.execute("UPDATE meta SET acked_through = ?", (after.acked_through,))
         self._position = after
         if batch.marks is not None:
-            await asyncio.to_thread(self._marks.write, batch.marks)
+            await asyncio.to_thread(self._marks.write, batch.marks, after.number, after.chain)
         if batch.documents:
             await asyncio.to_thread(self._archive.prune)
 
@@ -237,8 +242,11 @@ class SqliteJournal:
         except JournalError as error:
             if error.trouble is not Trouble.CORRUPT:
                 raise
-            await database.close()
-            self._database = await self._begun_anew(error)
+            return await self._load_anew(database, error)
+
+    async def _load_anew(self, database: aiosqlite.Connection, error: JournalError) -> Loaded:
+        await database.close()
+        self._database = await self._begun_anew(error)
         return await self._loaded(self._database)
 
     async def _loaded(self, database: aiosqlite.Connection) -> Loaded:
@@ -252,6 +260,7 @@ class SqliteJournal:
         lacking = set(story.installed) - documents.keys()
         if lacking:
             raise not_held(min(lacking), self._path)
+        slot = await asyncio.to_thread(self._marks.newest)
         return Loaded(
             checkpoint=story.checkpoint,
             records=story.records,
@@ -260,7 +269,8 @@ class SqliteJournal:
             chain=at.chain,
             acked_through=at.acked_through,
             lost=at.lost if empty else "",
-            marks=await asyncio.to_thread(self._marks.read),
+            marks=None if slot is None else slot.marks,
+            marks_followed=slot is not None and await _follows(database, slot),
             archived=archived,
             new=empty and bool(at.new),
         )
@@ -270,6 +280,11 @@ class SqliteJournal:
 
     def _error(self, trouble: Trouble, detail: str) -> JournalError:
         return JournalError(trouble, self._path, detail)
+
+
+async def _follows(database: aiosqlite.Connection, slot: Slot) -> bool:
+    chain = await chain_at(database, slot.number)
+    return chain is not None and chain.hex() == slot.chain
 
 
 @asynccontextmanager

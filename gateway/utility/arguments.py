@@ -109,7 +109,7 @@ def signed_lines(signed: Signed) -> Iterator[str]:
     """The same in words."""
     kids = ", ".join(signed.signed_by)
     yield f"{signed.file}: {signed.says}, signed by {kids}, {signed.size} bytes"
-    yield f"digest {signed.digest}"
+    yield f"digest {signed.digest}, by which journals name it"
 
 
 def nonce_from(

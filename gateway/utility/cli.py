@@ -127,7 +127,7 @@ def site(
     "--stale-after", default="48h", show_default=True, help="90min, 48h or 30d after, or a time."
 )
 @click.option("--empty", is_flag=True, help="It is meant that nobody has paid.")
-@click.option("--nonce", help="Of the gateway's status, for one that knows nothing of before.")
+@click.option("--nonce", help="As the status of a gateway says it that knows nothing of before.")
 @KEY
 @OUT
 @JSON

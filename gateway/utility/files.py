@@ -10,6 +10,9 @@ from pathlib import Path
 PRIVATE = 0o600
 PUBLIC = 0o644
 INPUT_BYTES_MAX = 16 * 1024 * 1024
+KEY_FILE_BYTES_MAX = 4 * 1024
+PRIVATE_HALVES = (b'"private"', b'"pkcs11"')
+"""Members of a key file of which one is lost with it; no document begins as a JSON object."""
 
 
 class Mistake(Exception):  # noqa: N818 - what the person at the keyboard can mend
@@ -38,7 +41,13 @@ def read_whole(path: Path) -> bytes:
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:
-    """Put a file in its place in one step, durably, replacing what was there. Raises `Mistake`."""
+    """Put a file in its place in one step, durably, replacing what was there. Raises `Mistake`.
+
+    Only a private key is never replaced.
+    """
+    if _holds_a_key(path):
+        mend = "keys are never written over: name another file"
+        raise Mistake(path, "there is a private key in it", mend)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
@@ -60,6 +69,15 @@ def sync_directory(path: Path) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _holds_a_key(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(KEY_FILE_BYTES_MAX)
+    except OSError:
+        return False
+    return begin.startswith(b"{") and any(half in begin for half in PRIVATE_HALVES)
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -15,7 +15,7 @@ from gateway.utility.arguments import ALG, EXPIRES, FILE, JSON, tells_mistakes, 
 from gateway.utility.broker import checked_id
 from gateway.utility.files import Mistake
 from gateway.utility.key_file import TokenPlace
-from gateway.utility.keys import RECOVERY_KEYS, ROOT_FILE, ROOT_KEYS, KeySet
+from gateway.utility.keys import ROOT_FILE, ROOT_KEYS, KeySet
 from gateway.utility.roots import ROOT_THRESHOLD
 from gateway.utility.sign import SigningKey, no_token_library
 
@@ -79,10 +79,10 @@ def keys(directory: Path, alg: str, expires: str, as_json: bool) -> None:
     signed = f"signed by {ROOT_THRESHOLD} of {ROOT_KEYS} root keys"
     click.echo(f"{directory}: {', '.join(f'{kid}.json' for kid in kids)} (private, mode 0600)")
     click.echo(f"{directory / ROOT_FILE}: root of trust, seq 1, {signed}")
-    click.echo(f"SHA-256 of the root: {sha256}")
+    click.echo(f"SHA-256 of the file: {sha256}")
     click.echo(
-        f"Seal away, and delete here: {' and '.join(sealed)}. All {RECOVERY_KEYS} together replace "
-        "lost or stolen root keys."
+        f"Seal away, and delete here: {' and '.join(sealed)}. Only both "
+        "together replace lost or stolen root keys."
     )
 
 

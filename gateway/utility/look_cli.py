@@ -50,8 +50,13 @@ def show(file: Path, as_json: bool) -> None:
 
 @click.command("verify")
 @click.argument("file", type=FILE)
-@click.option("--root", "anchor", type=FILE, help="The gateways' root.json.")
-@click.option("--device", "enrolment", type=FILE, help="A gateway's enrolment, for checkpoints.")
+@click.option("--root", "anchor", type=FILE, help="The root.json that gateways have.")
+@click.option(
+    "--device",
+    "enrolment",
+    type=FILE,
+    help="For checkpoints: what the gateway's `init --json` printed.",
+)
 @JSON
 @tells_mistakes
 def verify_command(file: Path, anchor: Path | None, enrolment: Path | None, as_json: bool) -> None:
@@ -59,7 +64,7 @@ def verify_command(file: Path, anchor: Path | None, enrolment: Path | None, as_j
 
     It says OK and what the document is, or the refusal's name, then with exit status 1. A chain of
     roots is walked, one a line; what stands after it is judged by its last. A checkpoint is a
-    gateway's own word: --device says which gateway's.
+    gateway's own word: --device says which gateway's. "-" is standard input.
 
     \b
     Examples:

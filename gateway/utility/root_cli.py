@@ -47,7 +47,12 @@ from gateway.utility.sign import SigningKey, distinct_keys
 from gateway.utility.when import show_time
 
 KEY_FILES = click.option(
-    "--key", "key_paths", type=FILE, multiple=True, required=True, help="Key file; once for each."
+    "--key",
+    "key_paths",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Key file; give it for each.",
 )
 
 
@@ -77,6 +82,9 @@ class Sheet(Value):
 
     def sign(self, revoke: tuple[Revocation, ...], *, recovers: bool) -> None:
         """Make the root after the old one, write it and say so. Raises `Mistake`."""
+        if self.out.exists() and self.out.samefile(self.anchor):
+            mend = "name a new file: the gateways that have the old one are led on from there"
+            raise Mistake(self.out, "it is the old root", mend)
         old = read_chain(self.anchor, self.chain)
         now_ms = wall_ms()
         change = Change(
@@ -101,12 +109,21 @@ class Sheet(Value):
 def next_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every root that follows; the command gets them as `sheet`."""
 
-    @click.option("--root", "anchor", type=FILE, required=True, help="The old root.")
     @click.option(
-        "--chain", type=FILE, help="Roots after it, one a line; the new one is added there."
+        "--root", "anchor", type=FILE, required=True, help="The root.json that gateways have."
     )
-    @click.option("--add", type=FILE, multiple=True, help="Key file to name; its public half is.")
-    @click.option("--remove", multiple=True, metavar="KID", help="Key to name no more.")
+    @click.option(
+        "--chain", type=FILE, help="The roots after it, one a line; the new one is added there."
+    )
+    @click.option(
+        "--add", type=FILE, multiple=True, help="Key file whose public half it is to name."
+    )
+    @click.option(
+        "--remove",
+        multiple=True,
+        metavar="KID",
+        help="Name of a key that it is not to name any more.",
+    )
     @click.option(
         "--threshold",
         "thresholds",
@@ -153,7 +170,7 @@ def root() -> None:
       feeder-gateway utility key --kid receipt-2 --role receipt --out keys/receipt-2.json
       feeder-gateway utility root rotate --root keys/root.json --chain chain.jws \\
           --add keys/receipt-2.json --remove receipt-1 \\
-          --key keys/root-1.json --key keys/root-2.json --out root-2.json
+          --key keys/root-1.json --key keys/root-2.json --out new-root.json
       feeder-gateway submit chain.jws
     """
 
@@ -218,7 +235,7 @@ def rotate(sheet: Sheet) -> None:
     Example:
       feeder-gateway utility root rotate --root keys/root.json --chain chain.jws \\
           --add keys/list-2.json --remove list-1 \\
-          --key keys/root-1.json --key keys/root-2.json --out root-2.json
+          --key keys/root-1.json --key keys/root-2.json --out new-root.json
     """
     sheet.sign((), recovers=False)
 
@@ -238,7 +255,7 @@ def revoke(sheet: Sheet, kid: IdText, after: str) -> None:
     Example:
       feeder-gateway utility root revoke --root keys/root.json --chain chain.jws \\
           --kid receipt-1 --after 2026-11-19T14:00:00+05:30 --add keys/receipt-2.json \\
-          --key keys/root-1.json --key keys/root-2.json --out root-2.json
+          --key keys/root-1.json --key keys/root-2.json --out new-root.json
     """
     revocation = Revocation(kid=kid, after=time_of("--after", after))
     sheet.sign((revocation,), recovers=False)
@@ -259,7 +276,7 @@ def recover(sheet: Sheet) -> None:
           --remove root-1 --remove root-2 --remove root-3 \\
           --add new/root-4.json --add new/root-5.json --add new/root-6.json \\
           --key sealed/recovery-1.json --key sealed/recovery-2.json \\
-          --key new/root-4.json --key new/root-5.json --out root-2.json
+          --key new/root-4.json --key new/root-5.json --out new-root.json
     """
     sheet.sign((), recovers=True)
 
@@ -324,7 +341,7 @@ def _say(
         return
     for line in signed_lines(signed):
         click.echo(line)
-    click.echo(f"SHA-256 of the root: {made.sha256}")
+    click.echo(f"SHA-256 of the file: {made.sha256}")
     if chain is not None:
         click.echo(f"{chain[0]}: roots after the first, one a line: {chain[1]}")
     for role in nobody_signs:

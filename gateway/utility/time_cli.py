@@ -21,7 +21,7 @@ from gateway.utility.sign import SigningKey, payload_of
 
 
 @click.command()
-@click.option("--nonce", help="Of the gateway's status or page, at most 15 minutes old.")
+@click.option("--nonce", help="As the gateway's status says it, at most 15 minutes ago.")
 @click.option("--gateway", callback=checked_id, help="With --ask-broker: whose nonce.")
 @KEY
 @OUT

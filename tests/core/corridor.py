@@ -69,6 +69,11 @@ class MemoryJournal:
         checkpoint = self.batches[newest].checkpoint if checkpoints else None
         return self._loaded(checkpoint, self.batches[newest + 1 :])
 
+    async def begin_anew(self, trouble: str) -> Loaded:
+        documents = tuple(self.archived())
+        self.batches.clear()
+        return left(lost=trouble, archived=documents)
+
     def from_the_first_record(self) -> Loaded:
         """As if no checkpoint had ever been written."""
         return self._loaded(None, self.batches)

@@ -7,17 +7,16 @@ from gateway.core.documents import Time
 from gateway.core.fact import DocumentClaim, Road
 from gateway.core.marks import Mark, Marks, Memory
 from gateway.core.model import Digest
-from gateway.core.reading import read
+from gateway.core.reading import READ_APART_ABOVE, read
 from gateway.core.records import ListInstalled, Started
 from gateway.core.sequence import nonce_of
 from gateway.core.signature import DocumentType
-from gateway.core.trust import Role
+from gateway.core.trust import Revocation, Role
 from gateway.core.trust_records import JournalLost, MarksAhead, RootInstalled
-from gateway.engine import READ_APART_ABOVE
 from gateway.ports import ArchivedDocument, Loaded
 from gateway.restoring import restore
 from gateway.utility.sign import payload_of
-from tests.core.corridor import SITE, Corridor, MemoryJournal, document, installed, left
+from tests.core.corridor import HOLD, SITE, Corridor, MemoryJournal, document, installed, left
 from tests.core.papers import LEDGER_MS, NOON_MS, allow_list, entry, receipt
 from tests.core.trustees import FIRST, TIME, next_root, signed
 from tests.signing import key
@@ -67,6 +66,26 @@ async def test_a_long_list_that_is_none_is_refused_by_name() -> None:
     corridor.engine.stop()
     await corridor.engine.run()
     assert corridor.answers[-1].word == "BAD_SIGNATURE"
+
+
+async def test_long_lists_come_into_force_in_their_order() -> None:
+    corridor = await installed()
+    longer = document(allow_list(1, 900, *(entry(at, 800) for at in range(1, 15_000))))
+    shorter = document(allow_list(2, 950, *(entry(at, 800) for at in range(1, 1_000))))
+    assert len(shorter.raw) > READ_APART_ABOVE
+    await corridor.tick(longer, shorter)
+    corridor.engine.stop()
+    await corridor.engine.run()
+    assert [answer.word for answer in corridor.answers[-2:]] == ["ACCEPTED", "ACCEPTED"]
+
+
+async def test_a_long_root_is_followed_as_a_short_one_is() -> None:
+    corridor = await trusting()
+    gone = tuple(Revocation(kid=f"gone-{at}", after=at) for at in range(1_000))
+    raw = signed(next_root(revoked=gone))
+    assert len(raw) > READ_APART_ABOVE
+    assert await corridor.tick(claim(raw)) == ["ACCEPTED"]
+    assert corridor.engine.image.root.seq == 2
 
 
 async def test_what_was_read_by_another_root_is_read_again() -> None:
@@ -182,3 +201,47 @@ async def test_a_journal_that_is_behind_its_marks_says_so() -> None:
     assert isinstance(corridor.journal.bodies()[0], MarksAhead)
     assert isinstance(corridor.journal.bodies()[1], Started)
     assert corridor.engine.image.memory is Memory.BEHIND
+
+
+async def test_a_hold_that_was_released_stays_so_where_the_marks_were_not_written_any_more() -> (
+    None
+):
+    before = await installed()
+    await before.tick(HOLD)
+    marks = before.engine.image.marks
+    await before.tick(msgspec.structs.replace(HOLD, place=False, reason="mended"))
+    loaded = msgspec.structs.replace(before.journal.from_the_first_record(), marks=marks)
+    for followed, holds in ((True, 0), (False, 1)):
+        journal = LeftJournal(msgspec.structs.replace(loaded, marks_followed=followed))
+        after = Corridor(journal)
+        await after.engine.start()
+        assert len(after.engine.image.kept.tags) == holds
+        assert journal.batches[-1].marks == after.engine.image.marks
+
+
+async def test_marks_that_say_it_all_are_not_written_again() -> None:
+    before = await installed()
+    marks = msgspec.structs.replace(before.engine.image.marks, wall_low_ms=5)
+    loaded = before.journal.from_the_first_record()
+    journal = LeftJournal(msgspec.structs.replace(loaded, marks=marks, marks_followed=True))
+    await Corridor(journal).engine.start()
+    assert journal.batches[-1].marks is None
+
+
+async def test_a_journal_whose_documents_are_not_believed_is_begun_anew() -> None:
+    before = await installed()
+    assert await before.tick(document(receipt(1, 600))) == ["ACCEPTED"]
+    loaded = before.journal.from_the_first_record()
+    damaged = {
+        digest: msgspec.structs.replace(one, raw=one.raw[:-6] + b"AAAAAA")
+        for digest, one in loaded.documents.items()
+        if one.type is DocumentType.SITE
+    }
+    journal = LeftJournal(msgspec.structs.replace(loaded, documents=damaged))
+    journal.batches = before.journal.batches
+    after = Corridor(journal)
+    await after.engine.start()
+    lost = after.journal.bodies()[0]
+    assert isinstance(lost, JournalLost)
+    assert lost.trouble.startswith("BAD_SIGNATURE")
+    assert after.engine.image.word("A1") == before.engine.image.word("A1")

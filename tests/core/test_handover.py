@@ -9,11 +9,12 @@ from gateway.core.fact import Road
 from gateway.core.handover import ACCOUNTS_NAMED_MAX, claims_a_root
 from gateway.core.image import restored
 from gateway.core.kept import DAY_MS
+from gateway.core.marks import Mark, Marks, Memory
 from gateway.core.rotation import STEPS_MAX, load_root
-from gateway.core.signature import LENGTH_MAX, DocumentType
+from gateway.core.signature import LENGTH_MAX, DocumentType, digest_of
 from gateway.core.trust import Revocation, Role, Root
-from gateway.core.trust_records import KeyRevoked, RootInstalled
-from gateway.utility.sign import SigningKey
+from gateway.core.trust_records import JournalLost, KeyRevoked, RootInstalled
+from gateway.utility.sign import SigningKey, payload_of
 from tests.core.cutting import lit
 from tests.core.papers import LEDGER_MS, M1, M2, NOON_MS, allow_list, cut, entry, meter, receipt
 from tests.core.trustees import (
@@ -137,6 +138,27 @@ def test_a_newer_anchor_takes_the_place_of_what_was_kept() -> None:
     kept = world.image.kept
     blank = trusting(World(), far).image
     assert restored(blank, kept).root == far
+
+
+def test_a_newer_anchor_makes_room_for_as_many_steps_again() -> None:
+    world = trusting(World(M1))
+    second = next_root()
+    assert world.hand_in(signed(second)) == "ACCEPTED"
+    many = msgspec.structs.replace(world.image.kept, roots=("d",) * STEPS_MAX)
+    world.image = restored(trusting(World(), second).image, many)
+    third = next_root(second)
+    assert world.hand_in(signed(third)) == "ACCEPTED"
+    assert (world.image.root, len(world.image.kept.roots)) == (third, 1)
+
+
+def test_in_place_of_a_lost_root_only_that_one_comes_back() -> None:
+    world = trusting(World(M1))
+    mark = Mark(seq=2, digest=digest_of(payload_of(next_root())))
+    world.record(JournalLost(trouble="CORRUPT", marks=Marks(root=mark), amnesia=False))
+    assert world.hand_in(signed(next_root(issued_at=5))) == "EQUIVOCATION"
+    assert (world.image.root.seq, world.image.memory) == (1, Memory.BEHIND)
+    assert world.hand_in(signed(next_root())) == "ACCEPTED"
+    assert (world.image.root.seq, world.image.memory) == (2, Memory.WHOLE)
 
 
 def test_an_expired_root_still_counts_and_can_be_followed() -> None:

@@ -14,6 +14,7 @@ from gateway.core.sequence import nonce_of
 from gateway.core.signature import DocumentType, Rejected
 from gateway.core.soundness import Unsound
 from gateway.core.trust_records import JournalLost
+from gateway.core.waiting import instant_of
 from gateway.ports import ArchivedDocument, Loaded
 from gateway.restoring import remembered, taken_up
 from gateway.utility.sign import payload_of
@@ -98,6 +99,18 @@ def test_a_receipt_says_nothing_again(said: str, raw: bytes) -> None:
     assert admission.bodies == ()
 
 
+def test_who_was_cut_again_waits_only_since_he_pays_again() -> None:
+    world = rebuilt(
+        SITE,
+        (DocumentType.RECEIPT, sign_receipt(receipt(1, 100))),
+        (DocumentType.ORDER, sign_order(order(1, cut(1, n=200)))),
+    )
+    assert (world.standing(), world.image.kept.proofs, world.image.kept.asks) == ("CUT", {}, {})
+    world.wait(7 * 24 * HOUR_MS)
+    assert world.lists(400, entry(1, 300)) == "ACCEPTED"
+    assert world.image.kept.proofs["A1"].received == instant_of(world.now)
+
+
 def test_a_cut_that_was_overtaken_leaves_the_payment() -> None:
     world = rebuilt(
         SITE,
@@ -164,8 +177,9 @@ MARKS = image().marks
 LEFT = [
     ("a new gateway", left(new=True), []),
     ("nothing, and it was commissioned", left(), [(True, "")]),
-    ("an archive", left(archived=(ARCHIVED,), lost="CORRUPT"), [(False, "CORRUPT")]),
+    ("an archive", left(archived=(ARCHIVED,), lost="CORRUPT"), [(True, "CORRUPT")]),
     ("marks", left(marks=MARKS), [(False, "")]),
+    ("an archive and marks", left(archived=(ARCHIVED,), marks=MARKS), [(False, "")]),
     ("a journal that knows all", left(number=5, marks=MARKS), []),
     ("a journal, and no marks", left(number=5), []),
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.console.words import date_and_time
 from gateway.core.fact import Road
 from gateway.core.marks import Marks
 from gateway.core.model import Account, Digest
@@ -20,6 +21,8 @@ from gateway.core.trust_records import (
 ACCOUNT = Account("7301001")
 DIGEST = Digest("0" * 64)
 BY_ORDER: dict[str, Any] = {"id": "O-7", "seq": 7, "digest": DIGEST, "signers": ("order-1",)}
+REFUSED = f"what it signed after {date_and_time(5)} is refused"
+LEFT = "account 7301001 and 2 more, the list in force"
 DISCONNECT = Disconnect(accounts=(CutEntry(account=ACCOUNT, meter="M1", n=5),))
 
 
@@ -33,15 +36,15 @@ def of_trust() -> Iterator[tuple[Body, str]]:
     )
     yield (
         KeyRevoked(kid="list-1", after=5, accounts=(ACCOUNT,), more=2, list=DIGEST),
-        "key list-1 revoked; 3 accounts and the list in force had its word: look into them",
+        f"key list-1 revoked, {REFUSED}; granted later and left standing: {LEFT}; look into that",
     )
     yield (
         KeyRevoked(kid="site-1", after=5),
-        "key site-1 revoked; 0 accounts had its word: look into them",
+        f"key site-1 revoked, {REFUSED}",
     )
     yield (
         TimeSet(low_ms=1, high_ms=2, digest=DIGEST, signer="time-1", road=Road.LOCAL),
-        "time set by key time-1 (LOCAL)",
+        f"time set to {date_and_time(1)} by key time-1 (LOCAL)",
     )
     yield TimeNoted(), "a quiet day has gone by"
     yield (

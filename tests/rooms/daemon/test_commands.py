@@ -276,6 +276,16 @@ def test_a_profile_that_extends_an_unknown_one(config: Path) -> None:
     assert "there is no profile no-such-meter. Name one of accuenergy-ev300," in mistake
 
 
+def test_init_names_what_it_cannot_write_and_what_is_missing(config: Path) -> None:
+    nowhere = config.parent / "nowhere" / "enrolment.svg"
+    assert said("init", "--config", config, "--svg", nowhere, status=1) == [
+        f"Error: {nowhere}: No such file or directory. Name a place to write."
+    ]
+    (config.parent / "root.json").unlink()
+    (mistake,) = said("init", "--config", config, status=1)
+    assert mistake.startswith(f"Error: {config}: trust_root: {config.parent}/root.json: ")
+
+
 @pytest.mark.parametrize("command", ASKING, ids=lambda command: command[0])
 def test_the_daemon_does_not_run(config: Path, command: tuple[str, ...]) -> None:
     path = config.parent / "state" / "gateway.sock"

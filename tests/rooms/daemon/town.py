@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ LOOK_EVERY_S = 0.02
 PATIENCE_S = 60
 TOPICS = f"fg/v1/{UTILITY}/{GATEWAY}"
 Signs = Callable[[tuple[Home, ...], Papers], bytes]
+Commissions = Callable[[Path, Papers, SimulatedLine], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,13 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def running_town(folder: Path, *, kept: Signs | None = None) -> AsyncIterator[Town]:
+async def running_town(
+    folder: Path, *, kept: Signs | None = None, commission: Commissions | None = None
+) -> AsyncIterator[Town]:
     """The twelve homes, a Mosquitto and the daemon, with every meter read.
 
-    `kept` signs a document that the broker keeps for the gateway since before it came up.
+    `kept` signs a document that the broker keeps for the gateway since before it came up;
+    `commission` is what somebody does with installation and line before that.
     """
     homes = town()
     papers = Papers(homes, wall_ms())
@@ -92,6 +96,8 @@ async def running_town(folder: Path, *, kept: Signs | None = None) -> AsyncItera
         if kept is not None:
             await _let_keep(kept(homes, papers), *broker)
         config = install(folder, papers, pty=line.pty, broker=broker)
+        if commission is not None:
+            await commission(config, papers, line)
         daemon = Daemon(config, folder / "daemon.log")
         task = asyncio.create_task(daemon.keep_running())
         found = Town(

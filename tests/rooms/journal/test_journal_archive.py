@@ -49,6 +49,17 @@ def test_each_is_a_file_that_says_what_it_is(directory: Path) -> None:
     assert len(again) == 7
 
 
+def test_one_with_a_damaged_signature_is_written_again_when_it_comes_again(
+    directory: Path,
+) -> None:
+    paper = document(LIST, 1)
+    assert kept(opened(directory), paper) == (paper,)
+    (file,) = directory.iterdir()
+    file.write_bytes(paper.raw[:-6] + b"AAAAAA")
+    assert kept(opened(directory), paper) == (paper,)
+    assert len(names(directory)) == 1
+
+
 def test_one_that_is_there_is_not_written_again(directory: Path) -> None:
     first, second = document(RECEIPT, 1), document(RECEIPT, 2)
     opened(directory).keep((first, first, second))

@@ -256,6 +256,16 @@ async def test_one_that_was_suspected_wrongly_stays(path: Path) -> None:
     assert not suspect.exists()
 
 
+async def test_one_that_cannot_be_restored_is_set_aside_too(path: Path) -> None:
+    await written(path)
+    async with opened(path) as journal:
+        assert (await journal.load()).number == 2_000
+        loaded = await journal.begin_anew("BAD_SIGNATURE")
+        assert loaded == anew("CORRUPT: BAD_SIGNATURE; it was set aside as journal.db.lost-1")
+        await journal.commit(Batch(records=chained(1)))
+    assert (await reopened(path)).number == 1
+
+
 # --- whether it is a new gateway ---
 
 

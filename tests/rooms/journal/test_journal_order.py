@@ -102,3 +102,21 @@ async def test_when_a_commit_returns_all_of_it_is_there(path: Path, tmp_path: Pa
         assert names(tmp_path / "papers") == [f"000000000002-list-{second.digest}.jws"]
         assert MarksPair(tmp_path / "apart").read() == AFTER
     assert names(path.parent) == ["journal.db"]
+
+
+async def test_a_journal_that_holds_the_record_of_its_marks_follows_them(path: Path) -> None:
+    marks = path.parent / "marks" / "marks.a"
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=chained(3), marks=BEFORE))
+    of_three = marks.read_bytes()
+    async with opened(path) as journal:
+        assert (await journal.load()).marks_followed
+        await journal.commit(Batch(records=chained(1, chained(3)[-1])))
+    assert (await reopened(path)).marks_followed
+    path.unlink()
+    assert not (await reopened(path)).marks_followed
+    async with opened(path) as journal:
+        await journal.commit(Batch(records=chained(2), marks=AFTER))
+    (path.parent / "marks" / "marks.b").unlink()
+    marks.write_bytes(of_three)
+    assert not (await reopened(path)).marks_followed, "an older card under newer marks"

@@ -66,6 +66,7 @@ async def test_a_restart_returns_what_was_committed(path: Path) -> None:
         chain=records[-1].chain,
         acked_through=1,
         marks=marks,
+        marks_followed=True,
         new=False,
     )
 

@@ -44,7 +44,7 @@ def test_the_root_names_them_all_and_needs_two_of_three(desk: Desk) -> None:
 def test_the_digest_of_the_root_is_told(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     in_words = desk.run("keys", "--dir", desk / "one")
-    assert f"SHA-256 of the root: {digest_of((desk / 'one/root.json').read_bytes())}" in in_words
+    assert f"SHA-256 of the file: {digest_of((desk / 'one/root.json').read_bytes())}" in in_words
     made = json.loads(desk.run("keys", "--dir", desk / "two", "--json"))
     assert made["root_sha256"] == digest_of(Path(made["root"]).read_bytes())
     assert set(made["keys"]) == NAMES

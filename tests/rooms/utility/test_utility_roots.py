@@ -311,6 +311,18 @@ def test_a_root_that_has_run_out_already_is_not_signed(desk: Desk) -> None:
     assert said == "--expires: every gateway would alarm at once; give a later time"
 
 
+def test_neither_a_key_nor_the_old_root_is_written_over(desk: Desk) -> None:
+    for name, says in (
+        ("root-2", "there is a private key in it; keys are never written over: name another file"),
+        ("root", "it is the old root; name a new file: the gateways that have the old one are led"),
+    ):
+        file = desk / f"keys/{name}.json"
+        before = file.read_bytes()
+        assert f"{file}: {says}" in desk.refuses(*step(desk, "rotate", "--out", file))
+        assert file.read_bytes() == before
+    assert not (desk / "chain.jws").exists()
+
+
 def test_what_a_root_says_is_shown(desk: Desk) -> None:
     alg = desk.root().keys[0].alg
     shown = desk.run("root", "show", desk / "keys/root.json").splitlines()
