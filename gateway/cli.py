@@ -24,7 +24,6 @@ from gateway.console.rules import rules
 from gateway.console.status_words import status_lines
 from gateway.core.parts import Unjoinable, documents_of
 from gateway.core.records import read_record
-from gateway.host.identity import IdentityError
 from gateway.journal.sqlite import JournalError
 
 HANDED_IN = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
@@ -73,7 +72,7 @@ def run(config_path: Path, verbose: bool) -> None:
 
     try:
         asyncio.run(daemon.run(config, parts))
-    except (JournalError, IdentityError) as error:
+    except JournalError as error:
         raise click.ClickException(str(error)) from error
 
 

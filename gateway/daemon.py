@@ -21,7 +21,7 @@ from gateway.core.status import status_of
 from gateway.engine import BoundedInbox, Engine
 from gateway.headend.mqtt import HeadEnd
 from gateway.host.clock import HostClock, boot_id
-from gateway.host.identity import identity_at
+from gateway.host.identity import Identity, IdentityError, identity_at
 from gateway.journal.sqlite import SqliteJournal
 from gateway.ports import Clock, Room
 
@@ -36,7 +36,7 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 
     gateway: str
     device_key: str
-    """Base64url of an Ed25519 public key: what its checkpoints are signed with."""
+    """Base64url of an Ed25519 public key: what its checkpoints are signed with. Empty: none is."""
     root_sha256: str
     """Of the installation's anchor."""
     version: str
@@ -48,12 +48,12 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(config: Config, parts: Parts) -> None:
-    """Run the daemon until SIGTERM or SIGINT. Raises `JournalError` and `IdentityError`."""
+    """Run the daemon until SIGTERM or SIGINT. Raises what the journal raises at its opening."""
     clock = HostClock(boot_id(), BUILD_TIME_MS)
     inbox = BoundedInbox()
     journal = await open_journal(config)
     try:
-        identity, _ = identity_at(config.identity, config.gateway)
+        identity = _identity(config)
         image = Image(station=parts.station, root=parts.root)
         bus = Buses(config.bus, parts.profiles, inbox, clock)
         local = LocalSocket(
@@ -62,11 +62,13 @@ async def run(config: Config, parts: Parts) -> None:
             inbox=inbox,
             records=journal,
             clock=clock,
-            signed=identity.signed,
+            signed=None if identity is None else identity.signed,
         )
         rooms: dict[str, Room] = {"bus": bus, "local": local}
         if config.broker is not None:
-            rooms["headend"] = _head_end(config, parts, inbox, journal, clock, identity.public)
+            rooms["headend"] = _head_end(
+                config, parts, inbox, journal, clock, "" if identity is None else identity.public
+            )
         watchers = [room for room in rooms.values() if room is not bus]
         engine = Engine(
             image, inbox=inbox, journal=journal, bus=bus, watchers=watchers, clock=clock
@@ -75,6 +77,18 @@ async def run(config: Config, parts: Parts) -> None:
         await _until_stopped(engine, rooms, config, inbox)
     finally:
         await journal.close()
+
+
+def _identity(config: Config) -> Identity | None:
+    # It signs checkpoints: nobody stays in the dark for want of that.
+    try:
+        identity, was_there = identity_at(config.identity, config.gateway)
+    except IdentityError as error:
+        logger.error("device_key: %s Checkpoints are not signed.", error)  # noqa: TRY400
+        return None
+    if not was_there:
+        logger.warning("a new device key was made: enrol what `feeder-gateway init` shows")
+    return identity
 
 
 async def open_journal(config: Config) -> SqliteJournal:

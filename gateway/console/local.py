@@ -125,7 +125,7 @@ class LocalSocket:
         inbox: Inbox,
         records: Records,
         clock: Clock,
-        signed: Callable[[Checkpoint], str],
+        signed: Callable[[Checkpoint], str] | None,
     ) -> None:
         self._path = path
         self._image = image
@@ -209,7 +209,7 @@ class LocalSocket:
             case AskStatus():
                 return Reply(kind="status", status=status_of(self._image, self._clock.now()))
             case AskCheckpoint():
-                return Reply(kind="checkpoint", checkpoint=self._checkpoint())
+                return self._checkpoint()
             case AskRecords():
                 stored = await self._records.records_after(ask.after, RECORDS_BYTES_MAX)
                 lines = tuple(
@@ -227,17 +227,18 @@ class LocalSocket:
             case _:
                 assert_never(ask)
 
-    def _checkpoint(self) -> str:
+    def _checkpoint(self) -> Reply:
+        if self._signed is None:
+            return Reply(kind="error", error="there is no usable device key: see the daemon's log")
         image, now = self._image, self._clock.now()
-        return self._signed(
-            Checkpoint(
-                gateway=image.station.gateway,
-                number=image.number,
-                chain=image.chain.hex(),
-                wall_ms=now.wall_ms,
-                trusted=now.trusted,
-            )
+        checkpoint = Checkpoint(
+            gateway=image.station.gateway,
+            number=image.number,
+            chain=image.chain.hex(),
+            wall_ms=now.wall_ms,
+            trusted=now.trusted,
         )
+        return Reply(kind="checkpoint", checkpoint=self._signed(checkpoint))
 
     @staticmethod
     async def _drop_rest(reader: asyncio.StreamReader) -> None:

@@ -6,11 +6,12 @@ cause, an outcome or an alarm already is.
 
 from datetime import UTC, datetime
 
+from gateway.core.alarms import Alarm
 from gateway.core.disconnection import OpenVerdict
 from gateway.core.fact import Outcome, Why
 from gateway.core.model import Brake, Cause
 from gateway.core.reconnection import Verdict
-from gateway.core.status import IN_PROGRESS, Alarm
+from gateway.core.status import IN_PROGRESS
 
 MEANING: dict[str, str] = {
     Verdict.NOT_ON_ROSTER: "the signed site document does not know this meter",
@@ -105,6 +106,7 @@ ALARMS: dict[Alarm, str] = {
     Alarm.LIST_STALE: "the list is old; it still reconnects, nobody is cut by it; send a new one",
     Alarm.ROOT_EXPIRED: "the root of trust should have been renewed; it counts all the same",
     Alarm.EQUIVOCATION: "two documents under one number were signed; look who holds that key",
+    Alarm.JOURNAL_LOST: "the journal was lost or an old one put back; the head end has to know",
     Alarm.BEHIND: "newer documents were here and are lost; send list, site and root again",
     Alarm.AMNESIA: "nothing is known of before; send a list that echoes this status's nonce",
     Alarm.BUS_DOWN: "a bus is down; check its adapter",

@@ -33,6 +33,7 @@ from gateway.core.soundness import Unsound, check
 from gateway.core.standing import ListInForce, Newness, Standing, Word, compare, word_in_force
 from gateway.core.timing import judge_time
 
+CLOCK_MEND = "if it is not, this gateway's clock lags: send it a time document"
 REFUSALS_A_MINUTE_MAX = 20
 """Refusals beyond this are counted, not written down: a flood must not fill the disk."""
 
@@ -135,7 +136,7 @@ def _judge_list(
         if len(together) > ENTRIES_MAX:
             raise Unsound("TOO_MANY_ENTRIES", f"{len(together)} accounts with those in force")
     if in_the_future(allow_list.as_of, now):
-        raise Unsound("AS_OF_IN_FUTURE", f"as_of {allow_list.as_of} is yet to come")
+        raise Unsound("AS_OF_IN_FUTURE", f"as_of {allow_list.as_of} is yet to come; {CLOCK_MEND}")
     for at, entry in _in_question(allow_list.accounts, in_force, image.kept.words):
         word = Word(standing=Standing.PAID, n=entry.n, meter=entry.meter, digest=verified.digest)
         stands = word_in_force(entry.account, in_force, image.kept.words)
@@ -190,7 +191,7 @@ def _judge_receipt(
         case _:
             assert_never(newness)
     if in_the_future(receipt.n, now):
-        raise Unsound("N_IN_FUTURE", f"n {receipt.n} is yet to come")
+        raise Unsound("N_IN_FUTURE", f"n {receipt.n} is yet to come; {CLOCK_MEND}")
     if receipt.exp < now.wall_low_ms:
         raise Unsound("EXPIRED", f"it had to be handed in by {receipt.exp}")
     body = body_of_receipt(receipt, verified, road)

@@ -60,6 +60,7 @@ from gateway.core.trust_records import (
 from gateway.core.waiting import at_least_ms, at_ms, instant_of
 from gateway.core.watch import COOL_DOWN
 
+JOURNAL_LOST = "JOURNAL_LOST"
 UNWRITTEN = "UNWRITTEN"
 """The tally of refusals that were counted without a record of their own."""
 
@@ -75,13 +76,15 @@ def apply(image: Image, record: Record, document: Document | None) -> Image:
         case RootInstalled() | SiteInstalled() | ListInstalled() | ReceiptAccepted() | TimeSet():
             return paper_installed(image, body, document, at)
         case JournalLost() | MarksAhead():
-            return marks_known(image, body, at)
+            return _grave(marks_known(image, body, at), JOURNAL_LOST, record)
         case OrderAccepted():
             return order_accepted(image, body, at)
         case OrderRestored():
             return order_restored(image, body, at)
         case OrderRefused():
             return used_up(_tallied(image, body.name), body.seq, body.digest, body.name)
+        case Refused(name="EQUIVOCATION"):
+            return _grave(_refused(image, body, at), body.name, record)
         case Refused():
             return _refused(image, body, at)
         case TagPlaced() | TagRemoved():
@@ -143,6 +146,10 @@ def _of_switches(
             )
         case _:
             assert_never(body)
+
+
+def _grave(image: Image, word: str, record: Record) -> Image:
+    return with_kept(image, grave={**image.kept.grave, word: record.number})
 
 
 def _at_least(image: Image, record: Record) -> Image:

@@ -209,8 +209,6 @@ class Kept(Value):
     closings: Mapping[str, Closing] = {}
     tasks: Mapping[str, Task] = {}
     """By meter: what orders asked for and has not ended."""
-    order_refusal: str | None = None
-    """The word with which the newest order was refused; None: it was accepted."""
     moves: int = 0
     """The number of the last command."""
     marks: tuple[CloseMark, ...] = ()
@@ -228,6 +226,8 @@ class Kept(Value):
     head_end: HeadEndKnown | None = None
     restored: Restored = Restored()
     refusals: Mapping[str, int] = {}
+    grave: Mapping[str, int] = {}
+    """What the head end has to hear of, by its word: the number of the last record of it."""
     wall_low_ms: int = 0
     """Time was certainly not before this: of the last record, or of a document since."""
     firm_low_ms: int = 0

@@ -30,6 +30,8 @@ class Mark(Value):
 
     seq: Count = 0
     digest: Digest = Digest("")
+    refusal: str | None = None
+    """Of an order: the word with which it was refused; None: it was accepted."""
 
 
 class Marks(Value):

@@ -91,9 +91,8 @@ def _newer(words: dict[str, Word], image: Image) -> dict[str, Word]:
 
 def used_up(image: Image, seq: int, digest: Digest, refusal: str | None = None) -> Image:
     """An order is never taken again, accepted or refused."""
-    newest = Marks(order=Mark(seq=seq, digest=digest))
-    both = larger(newest, image.kept.newest)
-    return with_kept(image, newest=both, order_refusal=refusal)
+    newest = Marks(order=Mark(seq=seq, digest=digest, refusal=refusal))
+    return with_kept(image, newest=larger(newest, image.kept.newest))
 
 
 def tasks_of(body: OrderAccepted, image: Image, at: Instant) -> dict[str, Task]:

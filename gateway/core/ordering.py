@@ -52,11 +52,11 @@ def judge_order(
     if len(verified.signers) < keys_needed(order.act):
         # Whoever took a signature off must not use the order up.
         raise Unsound(OpenVerdict.SECOND_KEY_MISSING, f"signed by {verified.signers[0]} alone")
-    kept, mark = image.kept, image.kept.newest.order
+    mark = image.kept.newest.order
     if is_duplicate(mark, order.seq, verified.digest, mark.digest):
-        if kept.order_refusal is None:
+        if mark.refusal is None:
             return Admission(answer=DUPLICATE)
-        return refused(kept.order_refusal, "it was refused when it first came, and is used up")
+        return refused(mark.refusal, "it was refused when it first came, and is used up")
     if claim.retained:
         raise Unsound("RETAINED_ORDER", "an order is never kept by the broker; publish it unkept")
     if isinstance(order.act, DANGEROUS) and claim.road is not Road.MQTT:

@@ -4,8 +4,7 @@ Owns the one summary that the local socket, the status topic and the page show. 
 every word in it is the one rule's or a count.
 """
 
-from enum import StrEnum
-
+from gateway.core.alarms import Alarm
 from gateway.core.fact import BrokerSeen, BusSeen, Move, Outcome, TagKind, Why
 from gateway.core.grace import standing_graces
 from gateway.core.image import Image
@@ -27,34 +26,6 @@ HOPEFUL = frozenset({Verdict.PERMIT, Verdict.PACED})
 """Only its turn is missing."""
 TAGGED = frozenset({Verdict.FEEDER_ISOLATED, Verdict.DT_ISOLATED, Verdict.METER_HELD})
 """Somebody forbade closing: the promise is for unheld consumers."""
-
-
-class Alarm(StrEnum):
-    """What somebody should come for or decide about."""
-
-    NO_SITE = "NO_SITE"
-    NO_LIST = "NO_LIST"
-    LIST_STALE = "LIST_STALE"
-    ROOT_EXPIRED = "ROOT_EXPIRED"
-    """The root of trust should have been renewed; it counts all the same."""
-    EQUIVOCATION = "EQUIVOCATION"
-    """The utility said two things under one number: somebody else may hold one of its keys."""
-    BEHIND = "BEHIND"
-    """Newer documents than those in force were here: they have to be sent again."""
-    AMNESIA = "AMNESIA"
-    """Nothing is known of what was here: a list that echoes the nonce has to be sent."""
-    BUS_DOWN = "BUS_DOWN"
-    METERS_SILENT = "METERS_SILENT"
-    PROMISE_BROKEN = "PROMISE_BROKEN"
-    CLOSE_FAILED = "CLOSE_FAILED"
-    CLOSED_WITHOUT_SUPPLY = "CLOSED_WITHOUT_SUPPLY"
-    """The switch reads closed and nothing comes out of it."""
-    PROMISE_AT_RISK = "PROMISE_AT_RISK"
-    """At this pace the last of those who wait comes back too late."""
-    PACING_STOPPED = "PACING_STOPPED"
-    """A transformer is not loaded any further for now."""
-    GRACE_OVER = "GRACE_OVER"
-    """Somebody has supply by a grace whose hours are over: the head end has to decide."""
 
 
 class RootStatus(Value):
@@ -378,7 +349,8 @@ def _alarms(
     expires = image.root.expires
     standing |= {
         Alarm.ROOT_EXPIRED: expires is not None and expires < now.wall_low_ms,
-        Alarm.EQUIVOCATION: image.kept.refusals.get("EQUIVOCATION", 0) > 0,
+        Alarm.EQUIVOCATION: _untold(Alarm.EQUIVOCATION, image),
+        Alarm.JOURNAL_LOST: _untold(Alarm.JOURNAL_LOST, image),
         Alarm.BEHIND: image.memory is Memory.BEHIND,
         Alarm.AMNESIA: image.memory is Memory.AMNESIA,
         Alarm.PROMISE_AT_RISK: any(_at_risk(meter, image) for meter in dark),
@@ -386,6 +358,11 @@ def _alarms(
         Alarm.GRACE_OVER: any(grace.over_ms <= 0 for grace in _graces(image, now)),
     }
     return tuple(alarm for alarm, raised in standing.items() if raised)
+
+
+def _untold(alarm: Alarm, image: Image) -> bool:
+    """Whether the head end does not hold the last record of it yet."""
+    return image.kept.grave.get(alarm, 0) > image.acked_through
 
 
 def _at_risk(meter: MeterStatus, image: Image) -> bool:

@@ -257,7 +257,11 @@ def revoke(sheet: Sheet, kid: IdText, after: str) -> None:
           --kid receipt-1 --after 2026-11-19T14:00:00+05:30 --add keys/receipt-2.json \\
           --key keys/root-1.json --key keys/root-2.json --out new-root.json
     """
-    revocation = Revocation(kid=kid, after=time_of("--after", after))
+    after_ms = time_of("--after", after)
+    if after_ms > wall_ms():
+        wrong = "it is yet to come, and the key counts until then"
+        raise Mistake("--after", wrong, "say since when it is not trusted")
+    revocation = Revocation(kid=kid, after=after_ms)
     sheet.sign((revocation,), recovers=False)
 
 

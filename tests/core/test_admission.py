@@ -215,7 +215,8 @@ def test_a_document_comes(given: Given, comes: Comes, word: str) -> None:
     if word in {"ACCEPTED", "DUPLICATE"}:
         assert not world.image.kept.refusals
         return
-    unchanged = msgspec.structs.replace(before, refusals={word: 1})
+    grave = {word: world.image.number} if word == "EQUIVOCATION" else {}
+    unchanged = msgspec.structs.replace(before, refusals={word: 1}, grave=grave)
     assert world.image.kept == unchanged
     refused = world.journal[-1][0].body
     assert isinstance(refused, Refused)

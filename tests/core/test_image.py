@@ -291,7 +291,7 @@ def full_world() -> World:
     world.tags(TagKind.ISOLATE_DT, "T1")
     world.tags(TagKind.ISOLATE_FEEDER)
     world.record(TimeSet(low_ms=1, high_ms=2**52, digest=D, signer="time-1", road=Road.LOCAL))
-    assert world.ordered(cut(3, n=2_000)) == "TASK_UNDER_WAY"
+    assert world.lists(900, seq=1) == "EQUIVOCATION"
     world.record(JournalLost(trouble="", marks=Marks(), amnesia=True))
     return world
 

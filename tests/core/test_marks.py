@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.alarms import Alarm
 from gateway.core.disconnection import OpenVerdict
 from gateway.core.documents import AllowList, Site
 from gateway.core.fact import Origin, Road, TagKind
@@ -14,7 +15,7 @@ from gateway.core.model import Digest, Instant
 from gateway.core.records import ListInstalled, SiteInstalled
 from gateway.core.sequence import nonce_of
 from gateway.core.signature import digest_of
-from gateway.core.status import Alarm, status_of
+from gateway.core.status import status_of
 from gateway.core.trust_records import JournalLost, MarksAhead
 from gateway.core.waiting import instant_of
 from gateway.utility.sign import payload_of
@@ -189,6 +190,22 @@ def test_an_equivocation_is_an_alarm() -> None:
     world = lit(M1)
     assert world.hand_in(sign_list(allow_list(1, 51)), Road.LOCAL) == "EQUIVOCATION"
     assert Alarm.EQUIVOCATION in status_of(world.image, world.now).alarms
+    told = msgspec.structs.replace(world.image, acked_through=world.image.number)
+    assert Alarm.EQUIVOCATION not in status_of(told, world.now).alarms, "the head end knows of it"
+
+
+def test_a_journal_that_was_lost_is_an_alarm_until_the_head_end_knows_of_it() -> None:
+    world = forgetful()
+    assert Alarm.JOURNAL_LOST in status_of(world.image, world.now).alarms
+    told = msgspec.structs.replace(world.image, acked_through=world.image.number)
+    assert Alarm.JOURNAL_LOST not in status_of(told, world.now).alarms
+
+
+def test_that_the_newest_order_was_refused_outlives_the_journal() -> None:
+    world = World(M1)
+    marks = Marks(order=Mark(seq=1, digest=D[0], refusal="LIST_STALE"))
+    world.record(JournalLost(trouble="", marks=marks, amnesia=False))
+    assert world.image.kept.newest.order.refusal == "LIST_STALE"
 
 
 def test_a_list_is_stale_when_it_comes_from_the_millisecond_after_its_bound() -> None:

@@ -5,21 +5,14 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from gateway.core.alarms import Alarm
 from gateway.core.fact import BrokerSeen, BusSeen, HeadEndSeen, Observation, Outcome, TagKind, Why
 from gateway.core.image import observe
 from gateway.core.model import Account, Brake, BusId, DtId, Instant, Serial, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.records import GraceGranted, PacingStopped
 from gateway.core.standing import Standing
-from gateway.core.status import (
-    IN_PROGRESS,
-    Alarm,
-    HeadEndStatus,
-    MeterStatus,
-    Status,
-    notable,
-    status_of,
-)
+from gateway.core.status import IN_PROGRESS, HeadEndStatus, MeterStatus, Status, notable, status_of
 from gateway.core.terms import Disconnection, Limits
 from tests.core.papers import FAR_MS, HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter
 from tests.core.world import World, dark_and_paid

@@ -3,19 +3,12 @@
 import msgspec
 import pytest
 
+from gateway.core.alarms import Alarm
 from gateway.core.fact import Outcome, TagKind
 from gateway.core.model import Account, Brake, Cause, DtId, Serial, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.records import GraceGranted, PacingStopped
-from gateway.core.status import (
-    IN_PROGRESS,
-    Alarm,
-    GraceStatus,
-    MeterStatus,
-    Status,
-    StopStatus,
-    status_of,
-)
+from gateway.core.status import IN_PROGRESS, GraceStatus, MeterStatus, Status, StopStatus, status_of
 from gateway.core.terms import Disconnection, Limits, Pacing
 from tests.core.papers import HOUR_MS, M1, M2, MINUTE_MS, cut, entry, meter
 from tests.core.told import begins, ends

@@ -4,13 +4,13 @@ from enum import StrEnum
 
 import pytest
 
+from gateway.core.alarms import Alarm
 from gateway.core.disconnection import OpenVerdict
 from gateway.core.fact import Move, Origin, Outcome, Road, TagKind
 from gateway.core.model import Brake, Cause, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.signature import Flaw
 from gateway.core.standing import Newness, Standing
-from gateway.core.status import Alarm
 
 WORDS = (
     Alarm, Brake, Cause, Flaw, Move, Newness, OpenVerdict, Origin, Outcome, Road, Standing,

@@ -9,6 +9,7 @@ import pytest
 from gateway.console.record_words import NAMED_MAX, act_in_words, record_line
 from gateway.console.status_words import status_lines
 from gateway.console.words import ALARMS, BRAKES, CAUSES, MEANING, OUTCOMES, REASONS
+from gateway.core.alarms import Alarm
 from gateway.core.disconnection import OpenVerdict
 from gateway.core.fact import BusSeen, Move, Origin, Outcome, Road, TagKind, Why
 from gateway.core.image import Image
@@ -66,7 +67,6 @@ from gateway.core.records import (
 from gateway.core.standing import Standing
 from gateway.core.status import (
     IN_PROGRESS,
-    Alarm,
     GraceStatus,
     HeadEndStatus,
     MeterStatus,

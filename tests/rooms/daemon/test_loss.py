@@ -9,7 +9,8 @@ from pathlib import Path
 import paho.mqtt.publish
 
 from gateway.bench.demo_world import GATEWAY, Home
-from gateway.console.local import AskTag
+from gateway.console.local import AskCheckpoint, AskTag
+from gateway.core.alarms import Alarm
 from gateway.core.documents import AllowList, ListEntry
 from gateway.core.fact import Road, TagKind
 from gateway.core.marks import Memory
@@ -23,7 +24,7 @@ from gateway.core.records import (
     TagPlaced,
 )
 from gateway.core.signature import DocumentType
-from gateway.core.status import Alarm, MeterStatus, Status
+from gateway.core.status import MeterStatus, Status
 from gateway.core.trust_records import JournalLost, MarksAhead
 from gateway.host.clock import wall_ms
 from gateway.journal.marks import MarksPair
@@ -294,3 +295,14 @@ async def test_a_card_of_last_month_waits_for_what_the_marks_know(tmp_path: Path
         status = await town.status()
         assert (status.memory, Alarm.BEHIND in status.alarms) == (Memory.WHOLE, False)
         assert list_seq(status) == 4
+
+
+async def test_a_damaged_device_key_keeps_nobody_in_the_dark(tmp_path: Path) -> None:
+    async with running_town(tmp_path) as town:
+        paid = town.homes[0]
+        async with without_power(town) as state:
+            (state / "device.pem").write_bytes(b"damaged")
+        await read_again(town)
+        assert (await town.submit(town.papers.receipt(paid, wall_ms()))).accepted
+        assert "no usable device key" in (await town.ask(AskCheckpoint())).error
+        assert (state / "device.pem").read_bytes() == b"damaged", "it is never written over"

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.rotation import STEPS_MAX, load_root, verify_root
 from gateway.core.trust import Algorithm, Revocation, Role, Root
+from gateway.host.clock import wall_ms
 from tests.rooms.utility.desk import Desk
 from tests.signing import KEYS, ROOT, ROOT_RAW, sign_root
 
@@ -198,6 +199,11 @@ def test_a_revoked_key_is_in_the_root_with_its_instant(desk: Desk) -> None:
     assert "revoked   receipt-1: what it signed after 2026-11-18T11:06:40+00:00" in desk.run(
         "root", "show", desk / "chain.jws"
     )
+
+
+def test_a_revocation_of_tomorrow_is_none(desk: Desk) -> None:
+    after = ("--kid", "receipt-1", "--after", str(wall_ms() + 86_400_000))
+    assert "--after: it is yet to come" in desk.refuses(*step(desk, "revoke", *after))
 
 
 def test_an_unknown_key_is_not_revoked(desk: Desk) -> None:
