@@ -44,7 +44,7 @@ def may_be_given(meter: Meter, image: Image, now: Now) -> bool:
     return (
         silent_ms(image, now) > site.grace.after_h * HOUR_MS
         and _cut_lately(meter, image, now, site.grace)
-        and given_today(image, now) < site.grace.daily_max
+        and image.given_today(now) < site.grace.daily_max
     )
 
 
@@ -56,18 +56,14 @@ def silent_ms(image: Image, now: Now) -> int:
     return at_least_ms(known.since, now)
 
 
-def given_today(image: Image, now: Now) -> int:
-    """How often grace was given in the last 24 h."""
-    return sum(at_least_ms(given.granted, now) < DAY_MS for given in image.kept.graces)
-
-
 def standing_graces(image: Image) -> tuple[GraceGiven, ...]:
     """Those of accounts that have not paid since, and are cut as they were then."""
-    return tuple(
-        one
-        for one in image.kept.graces
-        if not one.settled and one.n == cut_as_of(one.account, image)
-    )
+    return tuple(one for one in image.kept.graces if stands(one, image))
+
+
+def stands(given: GraceGiven, image: Image) -> bool:
+    """Whether its account has not paid since, and is cut as it was then."""
+    return not given.settled and given.n == cut_as_of(given.account, image)
 
 
 def cut_as_of(account: str, image: Image) -> int:
@@ -77,8 +73,7 @@ def cut_as_of(account: str, image: Image) -> int:
 
 
 def _given(meter: Meter, image: Image) -> GraceGiven | None:
-    same = (one for one in standing_graces(image) if one.account == meter.account)
-    return next(same, None)
+    return next((one for one in image.graces_of(meter.account) if stands(one, image)), None)
 
 
 def _cut_lately(meter: Meter, image: Image, now: Now, grace: Grace) -> bool:

@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from gateway.core.image import MINUTE_MS, Image
-from gateway.core.kept import Setback
+from gateway.core.kept import CloseMark, Setback
 from gateway.core.model import Brake, GatewayId, Meter, Now, Value
 from gateway.core.terms import Pacing
 from gateway.core.waiting import at_least_ms
@@ -39,6 +39,9 @@ class Turn(Value):
 
 
 AT_ONCE = Turn()
+_Scope = tuple[Brake, str]
+"""A ceiling, and the DT or feeder that it is of."""
+_GATEWAY: Final = (Brake.GATEWAY_CEILING, "")
 
 
 class _Last(Value):
@@ -61,13 +64,25 @@ class Pacer:
         self._now = now
         self._terms = image.pacing
         self._last: dict[str, _Last] = {}
-        self._times: dict[Brake, dict[str, list[int]]] = {
-            brake: defaultdict(list) for brake in _CEILINGS
+        self._times: dict[_Scope, list[int]] = defaultdict(list)
+        self._ceilings = {
+            Brake.DT_CEILING: self._terms.dt_minute_max,
+            Brake.FEEDER_CEILING: self._terms.feeder_minute_max,
+            Brake.GATEWAY_CEILING: self._terms.minute_max,
         }
+        self._turns: dict[tuple[str, int], Turn] = {}
+        last_two: dict[str, tuple[CloseMark, ...]] = {}
         for mark in image.kept.marks:
-            at_ms = self._mono_ms(at_least_ms(mark.at, now)) if mark.ended else now.mono_ms
-            busy_until_ms = at_ms if mark.ended else now.mono_ms + CLOSE_TAKES_MS
-            self._add(mark.dt, at_ms, mark.gap_ms, busy_until_ms)
+            at_ms = self._at_ms(mark)
+            if at_ms + MINUTE_MS > now.mono_ms:  # an older one is under no ceiling any more
+                self._count(mark.dt, at_ms)
+            last_two[mark.dt] = (*last_two.get(mark.dt, ())[-1:], mark)
+        # Whether the last one was the first in a while is seen from the one before it.
+        for dt, marks in last_two.items():
+            for mark in marks:
+                at_ms = self._at_ms(mark)
+                busy_until_ms = at_ms if mark.ended else now.mono_ms + CLOSE_TAKES_MS
+                self._follow(dt, at_ms, mark.gap_ms, busy_until_ms)
 
     def turn(self, meter: Meter, now_ms: int) -> Turn:
         """When this meter's close has its turn, as of `now_ms`."""
@@ -76,20 +91,42 @@ class Pacer:
 
     def turn_of_dt(self, dt: str, now_ms: int) -> Turn:
         """When the next close of a DT has its turn, whoever it is."""
-        turns = [self._stopped(dt), self._after_the_last(dt, now_ms)]
-        turns += [self._under(brake, dt) for brake in _CEILINGS]
-        return max(turns, key=_when)
+        turn = self._turns.get((dt, now_ms))
+        if turn is None:
+            turns = [self._stopped(dt), self._after_the_last(dt, now_ms)]
+            turns += [self._under(scope) for scope in self._scopes(dt)]
+            turn = self._turns[dt, now_ms] = max(turns, key=_when)
+        return turn
+
+    def feeder_opens_ms(self, feeder: str) -> int:
+        """When (boot clock) the ceiling of a feeder lets the next close through."""
+        return self._under((Brake.FEEDER_CEILING, feeder)).not_before_ms
+
+    def gateway_opens_ms(self) -> int:
+        """When (boot clock) the ceiling of the gateway lets the next close through."""
+        return self._under(_GATEWAY).not_before_ms
 
     def take(self, meter: Meter, now_ms: int, close: int) -> None:
         """Suppose that this meter is closed now, as close number `close`."""
         gap_ms = gap_after_ms(self._terms, self._image.station.gateway, close)
-        self._add(meter.dt, now_ms, gap_ms, now_ms + CLOSE_TAKES_MS)
+        self._count(meter.dt, now_ms)
+        self._follow(meter.dt, now_ms, gap_ms, now_ms + CLOSE_TAKES_MS)
+        self._turns.clear()
 
     def setback_over_ms(self, meter: Meter) -> int:
         """When (boot clock) a meter whose last close did not succeed is tried again; or 0."""
         return self._after_a_setback(meter).not_before_ms
 
-    def _add(self, dt: str, at_ms: int, gap_ms: int, busy_until_ms: int) -> None:
+    def _at_ms(self, mark: CloseMark) -> int:
+        if not mark.ended:
+            return self._now.mono_ms
+        return self._mono_ms(at_least_ms(mark.at, self._now))
+
+    def _count(self, dt: str, at_ms: int) -> None:
+        for scope in self._scopes(dt):
+            insort(self._times[scope], at_ms)
+
+    def _follow(self, dt: str, at_ms: int, gap_ms: int, busy_until_ms: int) -> None:
         last = self._last.get(dt)
         quiet_since_ms = at_ms - self._terms.quiet_ms
         resumed = self._image.kept.resumed.get(dt)
@@ -98,20 +135,13 @@ class Pacer:
             quiet_since_ms = max(quiet_since_ms, min(resumed_ms, at_ms))
         first = last is None or last.at_ms <= quiet_since_ms
         self._last[dt] = _Last(at_ms=at_ms, gap_ms=gap_ms, busy_until_ms=busy_until_ms, first=first)
-        for brake in _CEILINGS:
-            insort(self._times[brake][self._scope(brake, dt)], at_ms)
 
     def _mono_ms(self, age_ms: int) -> int:
         return self._now.mono_ms - age_ms
 
-    def _scope(self, brake: Brake, dt: str) -> str:
-        match brake:
-            case Brake.DT_CEILING:
-                return dt
-            case Brake.FEEDER_CEILING:
-                return self._image.feeders.get(dt, "")
-            case _:
-                return ""
+    def _scopes(self, dt: str) -> tuple[_Scope, ...]:
+        feeder = self._image.feeders.get(dt, "")
+        return (Brake.DT_CEILING, dt), (Brake.FEEDER_CEILING, feeder), _GATEWAY
 
     def _stopped(self, dt: str) -> Turn:
         stop = self._image.kept.stops.get(dt)
@@ -136,9 +166,9 @@ class Pacer:
         brake = Brake.FIRST_ALONE if last.first else Brake.GAP
         return Turn(not_before_ms=due_ms, brake=brake)
 
-    def _under(self, brake: Brake, dt: str) -> Turn:
-        times_ms = self._times[brake][self._scope(brake, dt)]
-        ceiling = _ceiling(self._terms, brake)
+    def _under(self, scope: _Scope) -> Turn:
+        brake, _ = scope
+        times_ms, ceiling = self._times[scope], self._ceilings[brake]
         if len(times_ms) < ceiling:
             return AT_ONCE
         return Turn(not_before_ms=times_ms[-ceiling] + MINUTE_MS, brake=brake)
@@ -165,32 +195,84 @@ def foretold(queue: Sequence[Meter], image: Image, now: Now) -> dict[str, int]:
         lines[meter.dt].append((ready_ms, place, meter))
     for line in lines.values():
         line.sort(key=_ready_first, reverse=True)  # so that the first one is taken off the end
-    heads: list[tuple[int, int, str]] = []
+    heads = _Heads(image, pacer, now.mono_ms)
 
     def next_of(dt: str, now_ms: int) -> None:
         if lines[dt]:
             ready_ms, place, _ = lines[dt][-1]
             due_ms = max(ready_ms, pacer.turn_of_dt(dt, now_ms).not_before_ms, now_ms)
-            heappush(heads, (due_ms, place, dt))
+            heads.add(due_ms, place, dt)
 
     for dt in lines:
         next_of(dt, now.mono_ms)
     decided: dict[str, int] = {}
-    now_ms = now.mono_ms
-    while heads:
-        due_ms, place, dt = heappop(heads)
-        at_ms = max(due_ms, pacer.turn_of_dt(dt, now_ms).not_before_ms)
-        if at_ms > due_ms:
-            # A ceiling that others have used up since; who is due by then comes in the queue's
-            # order.
-            heappush(heads, (at_ms, place, dt))
-            continue
-        now_ms = at_ms
-        _, _, meter = lines[dt].pop()
-        decided[meter.serial] = now_ms
-        pacer.take(meter, now_ms, image.kept.moves + len(decided))
-        next_of(dt, now_ms)
+    while (head := heads.next()) is not None:
+        _, _, meter = lines[head].pop()
+        decided[meter.serial] = heads.now_ms
+        pacer.take(meter, heads.now_ms, image.kept.moves + len(decided))
+        heads.taken(head)
+        next_of(head, heads.now_ms)
     return decided
+
+
+class _Heads:
+    """The first in line of each DT, of whom the ceilings of feeder and gateway let one through.
+
+    Those who are due by then come in the queue's order. On a feeder whose ceiling is used up they
+    wait together until it opens: nobody is looked at again for each close of another.
+    """
+
+    def __init__(self, image: Image, pacer: Pacer, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self._feeders = image.feeders
+        self._pacer = pacer
+        self._coming: list[tuple[int, int, str]] = []
+        """Not due yet: when they are, their place in the queue, and their DT."""
+        self._due: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        """By feeder: their place in the queue, and their DT."""
+        self._opening: list[tuple[int, str]] = []
+        """Feeders whose ceiling is used up, and until when."""
+        self._opens_ms: dict[str, int] = defaultdict(int)
+        self._open: list[tuple[int, str]] = []
+        """The place of the first who is due on each open feeder; others are passed over."""
+
+    def add(self, due_ms: int, place: int, dt: str) -> None:
+        """Who is the first of a DT, and when he is due unless others come before him."""
+        heappush(self._coming, (due_ms, place, dt))
+
+    def next(self) -> str | None:
+        """The DT of the next who is let through, at `now_ms`; None: nobody waits."""
+        self.now_ms = max(self.now_ms, self._pacer.gateway_opens_ms())
+        while True:
+            self._let_in()
+            while self._open:
+                place, feeder = heappop(self._open)
+                due = self._due[feeder]
+                if self._opens_ms[feeder] <= self.now_ms and due and due[0][0] == place:
+                    return heappop(due)[1]
+            if not self._coming and not self._opening:
+                return None
+            self.now_ms = min(heap[0][0] for heap in (self._coming, self._opening) if heap)
+
+    def taken(self, dt: str) -> None:
+        """One was let through."""
+        feeder = self._feeder(dt)
+        self._opens_ms[feeder] = self._pacer.feeder_opens_ms(feeder)
+        heappush(self._opening, (self._opens_ms[feeder], feeder))
+
+    def _let_in(self) -> None:
+        while self._coming and self._coming[0][0] <= self.now_ms:
+            _, place, dt = heappop(self._coming)
+            feeder = self._feeder(dt)
+            heappush(self._due[feeder], (place, dt))
+            heappush(self._open, (place, feeder))
+        while self._opening and self._opening[0][0] <= self.now_ms:
+            _, feeder = heappop(self._opening)
+            if self._due[feeder]:
+                heappush(self._open, (self._due[feeder][0][0], feeder))
+
+    def _feeder(self, dt: str) -> str:
+        return self._feeders.get(dt, "")
 
 
 def _ready_first(waiting: tuple[int, int, Meter]) -> tuple[int, int]:
@@ -209,19 +291,6 @@ def wait_ms(setback: Setback) -> int:
     """How long after a setback the next try waits."""
     doubled = SETBACK_FIRST_MS << min(setback.count - 1, 10)
     return min(doubled, SETBACK_MAX_MS)
-
-
-_CEILINGS = (Brake.DT_CEILING, Brake.FEEDER_CEILING, Brake.GATEWAY_CEILING)
-
-
-def _ceiling(terms: Pacing, brake: Brake) -> int:
-    match brake:
-        case Brake.DT_CEILING:
-            return terms.dt_minute_max
-        case Brake.FEEDER_CEILING:
-            return terms.feeder_minute_max
-        case _:
-            return terms.minute_max
 
 
 def _when(turn: Turn) -> int:

@@ -147,17 +147,17 @@ def _switch_unproven(meter: Meter, image: Image, _: Now) -> bool:
 
 def _feeder_isolated(_: Meter, image: Image, __: Now) -> bool:
     """People are at work on the feeder."""
-    return bool(image.tags(TagKind.ISOLATE_FEEDER))
+    return image.tagged(TagKind.ISOLATE_FEEDER)
 
 
 def _dt_isolated(meter: Meter, image: Image, _: Now) -> bool:
     """People are at work on its transformer."""
-    return bool(image.tags(TagKind.ISOLATE_DT, meter.dt))
+    return image.tagged(TagKind.ISOLATE_DT, meter.dt)
 
 
 def _meter_held(meter: Meter, image: Image, _: Now) -> bool:
     """A hold forbids closing this meter."""
-    return bool(image.tags(TagKind.HOLD, meter.serial))
+    return image.tagged(TagKind.HOLD, meter.serial)
 
 
 def _state_unknown(meter: Meter, image: Image, now: Now) -> bool:
@@ -200,11 +200,9 @@ def _cause_unknown(meter: Meter, image: Image, now: Now) -> bool:
 
 def _retripped(meter: Meter, image: Image, now: Now) -> bool:
     """Closed as often as is allowed within the last hour, and open again."""
-    closed = (
-        mark.done and mark.serial == meter.serial and at_least_ms(mark.at, now) < HOUR_MS
-        for mark in image.kept.marks
-    )
-    return sum(closed) >= image.limits.retrip_max
+    marks = image.done_marks(meter.serial)
+    closed = sum(at_least_ms(mark.at, now) < HOUR_MS for mark in marks)
+    return closed >= image.limits.retrip_max
 
 
 def _backfeed(_: Meter, reading: Reading, __: Image) -> bool:
