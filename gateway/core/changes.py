@@ -10,7 +10,7 @@ from typing import assert_never
 import msgspec
 
 from gateway.core.documents import Document
-from gateway.core.grace import standing_graces
+from gateway.core.grace import stands
 from gateway.core.image import MINUTE_MS, Image, with_kept
 from gateway.core.installed import marks_known, paper_installed
 from gateway.core.kept import DAY_MS, GraceGiven, HeadEndKnown, Opened, Stop
@@ -202,6 +202,6 @@ def _grace_granted(image: Image, body: GraceGranted, record: Record) -> Image:
     kept = tuple(
         one
         for one in image.kept.graces
-        if at_least_ms(one.granted, record) < DAY_MS or one in standing_graces(image)
+        if at_least_ms(one.granted, record) < DAY_MS or stands(one, image)
     )
     return with_kept(image, graces=(*kept, given))
