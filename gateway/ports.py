@@ -90,7 +90,8 @@ class Loaded(Value):
     marks_followed: bool = False
     """The journal goes on from where these were written: it knows all of them."""
     archived: tuple[ArchivedDocument, ...] = ()
-    """Every archived document in the order of arrival, where the journal is empty."""
+    """In the order of arrival: every archived document where the journal is empty; otherwise those
+    that came after what its records know, but for orders and times."""
     new: bool = True
     """This gateway has no journal, archive or marks because it never had any."""
 

@@ -42,6 +42,7 @@ _WORDS = {
 }
 _TYPES = {word: kind for kind, word in _WORDS.items()} | {_ADDS: DocumentType.LIST}
 _NAME = re.compile(rf"([0-9]{{12}})-({'|'.join(_TYPES)})-([0-9a-f]{{64}})\.jws")
+_OF_THEIR_MINUTE = frozenset({_WORDS[DocumentType.ORDER], _WORDS[DocumentType.TIME]})
 _PART = ".part"
 
 
@@ -90,6 +91,8 @@ class Archive:
                     (self._directory / name).unlink()
                 elif found := _NAME.fullmatch(name):
                     self._add(_Entry(int(found[1]), found[2], Digest(found[3])))
+            # A process that was killed in `keep` may have left a name that is not on the disk yet.
+            sync_directory(self._directory)
 
     def __len__(self) -> int:
         """How many documents are kept."""
@@ -135,6 +138,20 @@ class Archive:
         """Those documents, as far as they are readable."""
         entries = [self._by_digest[Digest(one)] for one in digests if one in self._by_digest]
         return {document.digest: document for document in self._read(entries)}
+
+    @property
+    def last(self) -> int:
+        """The ordinal of the document that came last."""
+        return self._last
+
+    def read_after(self, ordinal: int) -> tuple[ArchivedDocument, ...]:
+        """The readable documents that came after that one, in the order of arrival.
+
+        Without orders and times, which are of their minute: whoever had no answer says them again.
+        """
+        entries = sorted(self._by_digest.values(), key=lambda entry: entry.ordinal)
+        late = [entry for entry in entries if entry.ordinal > ordinal]
+        return tuple(self._read([one for one in late if one.word not in _OF_THEIR_MINUTE]))
 
     def read_all(self) -> tuple[ArchivedDocument, ...]:
         """Every readable document, in the order of arrival."""

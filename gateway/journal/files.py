@@ -3,6 +3,7 @@
 Owns the synchronisation with the disk outside SQLite. Must never know what is in a file.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def make_directory(path: Path) -> None:
     if not path.is_dir():
         make_directory(path.parent)
         path.mkdir(mode=0o700)
+    # Also where it is not new: who made it may have been killed before its name was on the disk.
+    with contextlib.suppress(PermissionError):  # what may not be read was made by somebody else
         sync_directory(path.parent)
 
 
@@ -25,6 +28,15 @@ def write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(number)
+
+
+def sync_file(path: Path) -> None:
+    """Put the content of a file on the disk, whoever wrote it."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def sync_directory(path: Path) -> None:

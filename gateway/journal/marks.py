@@ -4,6 +4,7 @@ Owns a pair of slots, of which the older one is written over. Must never touch t
 the newest marks: a write that a power cut tears leaves that one as it was.
 """
 
+import contextlib
 import hashlib
 import logging
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 
 from gateway.core.marks import Marks
 from gateway.core.model import Value
-from gateway.journal.files import make_directory, sync_directory, write_synced
+from gateway.journal.files import make_directory, sync_directory, sync_file, write_synced
 from gateway.journal.trouble import named_errors
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class MarksPair:
 
     def newest(self) -> Slot | None:
         """The slot that was written last; None: none, or none that is readable."""
+        self._settle()
         first, second = (_slot_in(path) for path in self._paths)
         if first is None or (second is not None and _follows(second, first)):
             newest, self._older = second, 0
@@ -79,13 +81,25 @@ class MarksPair:
         generation = ((self._generation or 0) + 1) % GENERATIONS
         path = self._paths[self._older]
         with named_errors(path):
-            make_directory(self._directory)
             new = not path.exists()
+            if new:
+                make_directory(self._directory)
             slot = Slot(generation=generation, marks=marks, number=number, chain=chain.hex())
             write_synced(path, content_of(slot))
             if new:
                 sync_directory(self._directory)
         self._generation, self._older = generation, 1 - self._older
+
+    def _settle(self) -> None:
+        # A process that was killed in `write` may have left a slot that is not on the disk yet: it
+        # must be there before the other one is written over. What cannot be done here fails there.
+        there = [path for path in self._paths if path.is_file()]
+        with contextlib.suppress(OSError):
+            for path in there:
+                sync_file(path)
+            if there:
+                make_directory(self._directory)
+                sync_directory(self._directory)
 
 
 def content_of(slot: Slot) -> bytes:

@@ -26,13 +26,17 @@ from gateway.journal.trouble import JournalError, Trouble
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the journal stands. `new`: None where nobody has said yet."""
+    """Where the journal stands. `new`: None where nobody has said yet.
+
+    `taken_up`: the ordinal of the last document of the archive that the records know.
+    """
 
     number: int
     chain: bytes
     acked_through: int
     new: bool | None = None
     lost: str = ""
+    taken_up: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,28 @@ class Story:
     """There is a checkpoint, which is not what was once written."""
 
 
-async def position_of(database: aiosqlite.Connection) -> Position:
-    """Where the journal stands, by its last record."""
+async def position_of(database: aiosqlite.Connection, path: Path) -> Position:
+    """Where the journal stands, by its last record. Raises `JournalError` (CORRUPT)."""
     number, chain = 0, CHAIN_START
     for row in await database.execute_fetchall(
         "SELECT number, chain FROM records ORDER BY number DESC LIMIT 1"
     ):
-        number, chain = row
-    (row,) = await database.execute_fetchall("SELECT acked_through, new, lost FROM meta")
-    new = None if row[1] is None else bool(row[1])
-    return Position(number=number, chain=chain, acked_through=row[0], new=new, lost=row[2])
+        number, chain = row[0], _octets(row[1])
+    meta = await database.execute_fetchall("SELECT acked_through, new, lost, taken_up FROM meta")
+    match [*meta]:
+        case [(int(acked), (None | 0 | 1) as said, str(lost), int(taken))] if acked <= number:
+            new = None if said is None else bool(said)
+            return Position(
+                number=number,
+                chain=chain,
+                acked_through=acked,
+                new=new,
+                lost=lost,
+                taken_up=taken,
+            )
+        case rows:
+            said = ", ".join(f"{tuple(row)}" for row in rows)
+            raise JournalError(Trouble.CORRUPT, path, f"of {number} records meta says {said!r}")
 
 
 async def story_of(database: aiosqlite.Connection, path: Path, archive: Container[str]) -> Story:
@@ -67,9 +83,10 @@ async def story_of(database: aiosqlite.Connection, path: Path, archive: Containe
     number, chain, checkpoint, doubted = 0, CHAIN_START, None, False
     for row in await database.execute_fetchall("SELECT number, digest, content FROM checkpoints"):
         at = await chain_at(database, row[0])
-        doubted = at is None or row[1] != chain_hash(at, row[2])
+        content = _octets(row[2])
+        doubted = at is None or row[1] != chain_hash(at, content)
         if at is not None and not doubted:
-            number, chain, checkpoint = row[0], at, row[2]
+            number, chain, checkpoint = row[0], at, content
     records: list[Stored] = []
     installed: list[str] = []
     async with aclosing(_records(database, number)) as following:
@@ -107,7 +124,7 @@ async def chain_at(database: aiosqlite.Connection, number: int) -> bytes | None:
     for row in await database.execute_fetchall(
         "SELECT chain FROM records WHERE number = ?", (number,)
     ):
-        return bytes(row[0])
+        return _octets(row[0])
     return None
 
 
@@ -122,7 +139,12 @@ async def _records(database: aiosqlite.Connection, number: int) -> AsyncGenerato
         "SELECT number, chain, content FROM records WHERE number > ? ORDER BY number", (number,)
     ) as cursor:
         async for row in cursor:
-            yield Stored(number=row[0], chain=row[1], content=row[2])
+            yield Stored(number=row[0], chain=_octets(row[1]), content=_octets(row[2]))
+
+
+def _octets(value: object) -> bytes:
+    # A damaged page holds what STRICT would not have let in; nothing is the hash of no octets.
+    return value if isinstance(value, bytes) else b""
 
 
 def _installed_by(record: Stored, path: Path) -> tuple[str, ...]:

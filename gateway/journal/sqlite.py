@@ -18,6 +18,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -174,7 +175,7 @@ class SqliteJournal:
         try:
             with named_errors(self._path):
                 await asyncio.to_thread(self._archive.open)
-                self._position = await position_of(database)
+                self._position = await position_of(database, self._path)
                 if self._position.new is None:
                     await self._begin(database, lost)
         except BaseException:
@@ -204,6 +205,8 @@ class SqliteJournal:
             self._refuse(f"{said}, {before.acked_through} before")
         if batch.documents:
             await asyncio.to_thread(self._archive.keep, batch.documents)
+        if batch.records:
+            after = replace(after, taken_up=self._archive.last)
         async with _transaction(database):
             await database.executemany(
                 "INSERT INTO records (number, chain, content) VALUES (?, ?, ?)",
@@ -218,6 +221,8 @@ class SqliteJournal:
                 )
             if after.acked_through != before.acked_through:
                 await database.execute("UPDATE meta SET acked_through = ?", (after.acked_through,))
+            if after.taken_up != before.taken_up:
+                await database.execute("UPDATE meta SET taken_up = ?", (after.taken_up,))
         self._position = after
         if batch.marks is not None:
             await asyncio.to_thread(self._marks.write, batch.marks, after.number, after.chain)
@@ -255,7 +260,8 @@ class SqliteJournal:
         story = await story_of(database, self._path, self._archive)
         if story.doubted:
             logger.warning("%s: the checkpoint is damaged: every record is read", self._path)
-        archived = await asyncio.to_thread(self._archive.read_all) if empty else ()
+        left = self._archive.read_all if empty else partial(self._archive.read_after, at.taken_up)
+        archived = await asyncio.to_thread(left)
         documents = await asyncio.to_thread(self._archive.read, story.installed)
         lacking = set(story.installed) - documents.keys()
         if lacking:
@@ -264,7 +270,7 @@ class SqliteJournal:
         return Loaded(
             checkpoint=story.checkpoint,
             records=story.records,
-            documents={one.digest: one for one in archived} if empty else documents,
+            documents={one.digest: one for one in archived} | documents,
             number=at.number,
             chain=at.chain,
             acked_through=at.acked_through,

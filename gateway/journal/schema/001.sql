@@ -14,12 +14,14 @@ CREATE TABLE checkpoints (
 ) STRICT;
 
 -- One row: how far the head end holds the records; whether this is a new gateway's first journal
--- (NULL: nobody has said yet); why the journal before this one was set aside.
+-- (NULL: nobody has said yet); why the journal before this one was set aside; up to which ordinal
+-- the documents of the archive are taken up in the records.
 CREATE TABLE meta (
     row INTEGER PRIMARY KEY CHECK (row = 1),
     acked_through INTEGER NOT NULL CHECK (acked_through >= 0),
     new INTEGER CHECK (new IN (0, 1)),
-    lost TEXT NOT NULL
+    lost TEXT NOT NULL,
+    taken_up INTEGER NOT NULL CHECK (taken_up >= 0)
 ) STRICT;
 
-INSERT INTO meta (row, acked_through, new, lost) VALUES (1, 0, NULL, '');
+INSERT INTO meta (row, acked_through, new, lost, taken_up) VALUES (1, 0, NULL, '', 0);
