@@ -9,7 +9,7 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from gateway.core.fact import Move
+from gateway.core.fact import Move, TagKind
 from gateway.core.image import Image, with_kept
 from gateway.core.installed import asked, not_before
 from gateway.core.kept import Opened, Task
@@ -87,6 +87,18 @@ def _newer(words: dict[str, Word], image: Image) -> dict[str, Word]:
         for account, word in words.items()
         if (known := stands[account]) is None or known.n < word.n
     }
+
+
+def tag_of(act: Hold | ReleaseHold | Isolate | EndIsolation) -> tuple[TagKind, str]:
+    """What an order forbids or allows again: the kind of tag, and what it is on."""
+    match act:
+        case Hold() | ReleaseHold():
+            return TagKind.HOLD, act.meter
+        case Isolate() | EndIsolation():
+            kind = TagKind.ISOLATE_FEEDER if act.dt is None else TagKind.ISOLATE_DT
+            return kind, act.dt or ""
+        case _:
+            assert_never(act)
 
 
 def used_up(image: Image, seq: int, digest: Digest, refusal: str | None = None) -> Image:

@@ -16,7 +16,7 @@ from gateway.core.disconnection import OpenVerdict, may_open, room_in_the_hour
 from gateway.core.fact import Answer, DocumentClaim, Origin, ResumeClaim, Road, TagClaim, TagKind
 from gateway.core.image import Image
 from gateway.core.model import Now
-from gateway.core.ordered import tasks_of
+from gateway.core.ordered import tag_of, tasks_of
 from gateway.core.orders import (
     DANGEROUS,
     Act,
@@ -105,13 +105,10 @@ def _judge_act(act: Act, accepted: OrderAccepted, image: Image, now: Now) -> Ite
             _check_tasks(accepted, image, now)
         case Reconnect():
             _check_account(act, image)
-        case Hold() | ReleaseHold():
-            place = isinstance(act, Hold)
-            yield from _tag(TagKind.HOLD, act.meter, place, act.reason, accepted.id, image)
-        case Isolate() | EndIsolation():
-            place = isinstance(act, Isolate)
-            kind = TagKind.ISOLATE_FEEDER if act.dt is None else TagKind.ISOLATE_DT
-            yield from _tag(kind, act.dt or "", place, act.reason, accepted.id, image)
+        case Hold() | ReleaseHold() | Isolate() | EndIsolation():
+            kind, target = tag_of(act)
+            place = isinstance(act, Hold | Isolate)
+            yield from _tag(kind, target, place, act.reason, accepted.id, image)
         case Resume():
             claim = ResumeClaim(dt=act.dt, by=_by(accepted.id), reason=act.reason)
             yield from _bodies(admit_resume(claim, image))

@@ -8,10 +8,11 @@ from typing import assert_never
 
 from gateway.core.admitted import ACCEPTED, Admission
 from gateway.core.documents import AllowList, Receipt, Site, Time, decode
-from gateway.core.fact import Origin, Road, TagKind
+from gateway.core.fact import Origin, Road
 from gateway.core.handover import bodies_of_root
 from gateway.core.image import Image
 from gateway.core.model import Value
+from gateway.core.ordered import tag_of
 from gateway.core.orders import EndIsolation, Hold, Isolate, Order, ReleaseHold
 from gateway.core.papers import body_of_list, body_of_receipt, body_of_site
 from gateway.core.records import Body, OrderRestored, TagPlaced, TagRemoved
@@ -76,16 +77,10 @@ def _of_order(order: Order, verified: Verified) -> tuple[Body, ...]:
         digest=verified.digest,
         signers=tuple(verified.signers),
     )
+    if not isinstance(act, Hold | ReleaseHold | Isolate | EndIsolation):
+        return (restored,)
+    kind, target = tag_of(act)
+    tagged = TagPlaced if isinstance(act, Hold | Isolate) else TagRemoved
     by = f"order {order.id}"
-    match act:
-        case Hold() | ReleaseHold():
-            place, kind, target = isinstance(act, Hold), TagKind.HOLD, act.meter
-        case Isolate() | EndIsolation():
-            place = isinstance(act, Isolate)
-            kind = TagKind.ISOLATE_FEEDER if act.dt is None else TagKind.ISOLATE_DT
-            target = act.dt or ""
-        case _:
-            return (restored,)
-    tagged = TagPlaced if place else TagRemoved
     tag = tagged(kind=kind, target=target, by=by, reason=act.reason, origin=Origin.ORDER)
     return (restored, tag)

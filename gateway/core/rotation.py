@@ -39,11 +39,12 @@ def load_root(raw: bytes) -> Root:
     checked all the same, so that a damaged or half-edited file is found at the start.
     """
     _check_length(raw)
-    tokens = [claimed_by(token) for token in tokens_of(raw)]
-    root = root_from(tokens[0].payload)
+    tokens = tokens_of(raw)
+    claims = [claimed_by(token) for token in tokens]
+    root = root_from(claims[0].payload)
     # A root that came by a rotation also bears signatures of the one before it: not its own.
     names = {key.kid for key in root.of_role(Role.ROOT)}
-    own = [token for token, said in zip(tokens_of(raw), tokens, strict=True) if said.kid in names]
+    own = [token for token, said in zip(tokens, claims, strict=True) if said.kid in names]
     signed = check_signatures(_array(own) if own else raw, ROOT_ONLY, root.keys)
     if not _enough(root, Role.ROOT, {key.kid for key in signed.signers}):
         raise below_threshold(len(signed.signers), root, Role.ROOT)

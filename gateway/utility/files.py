@@ -7,6 +7,8 @@ Must never leave a half-written file under the name that was asked for.
 import os
 from pathlib import Path
 
+from gateway.journal.files import sync_directory
+
 PRIVATE = 0o600
 PUBLIC = 0o644
 INPUT_BYTES_MAX = 16 * 1024 * 1024
@@ -60,15 +62,6 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
         raise Mistake(
             path, f"cannot write it ({error.strerror})", "check directory, room and rights"
         ) from error
-
-
-def sync_directory(path: Path) -> None:
-    """Make a directory's new names durable. Raises `OSError`."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _holds_a_key(path: Path) -> bool:

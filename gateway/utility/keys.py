@@ -12,7 +12,8 @@ from typing import Self
 from gateway.core.model import Digest, Value
 from gateway.core.signature import digest_of
 from gateway.core.trust import Algorithm, Role, Root
-from gateway.utility.files import PUBLIC, Mistake, sync_directory, write_whole
+from gateway.journal.files import sync_directory
+from gateway.utility.files import PUBLIC, Mistake, write_whole
 from gateway.utility.roots import RECOVERY_THRESHOLD, ROOT_THRESHOLD, first_root, sign_first
 from gateway.utility.sign import SigningKey
 
