@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway import __version__, cli_bus, cli_scan, cli_trust
+from gateway import __version__, cli_bus, cli_journal, cli_scan, cli_trust
 from gateway.bus.fitting import Fit
 from gateway.config import Config, ConfigError, fits, load_config, load_parts, mistakes
 from gateway.console import by_people
@@ -190,6 +190,7 @@ for command in (
     *by_people.COMMANDS,
     *cli_bus.COMMANDS,
     *cli_trust.COMMANDS,
+    cli_journal.journal,
     cli_scan.scan,
     evidence,
     rules,

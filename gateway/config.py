@@ -28,6 +28,7 @@ from gateway.core.soundness import Unsound, check
 from gateway.core.trust import Root
 from gateway.headend.session import BrokerSettings
 from gateway.host.identity import IdentityError, load_identity
+from gateway.journal.limits import JournalSettings
 
 BUSES = msgspec.Meta(min_length=1, max_length=8)
 HOST = re.compile(r"[^\s/:]+|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,7}(%\w+)?")
@@ -53,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """This gateway's own private key; made at `init`, by default inside the state directory."""
     marks_directory: Path | None = None
     """Best on another partition than the state directory, inside which it is by default."""
+    journal_limits: JournalSettings = msgspec.field(default=JournalSettings(), name="journal")
+    """What the journal keeps and for how long."""
 
     @property
     def socket(self) -> Path:

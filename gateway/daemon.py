@@ -15,20 +15,26 @@ from gateway import BUILD_TIME_MS, __version__
 from gateway.bus.room import Buses
 from gateway.config import Config, Parts
 from gateway.console.local import LocalSocket
+from gateway.core.admitted import JOURNAL_DEGRADED
 from gateway.core.fact import DocumentClaim, Road
 from gateway.core.image import Image
+from gateway.core.records import Record
 from gateway.core.status import status_of
-from gateway.engine import BoundedInbox, Engine
+from gateway.engine import Engine
 from gateway.headend.mqtt import HeadEnd
 from gateway.host.clock import HostClock, boot_id
 from gateway.host.identity import Identity, IdentityError, identity_at
+from gateway.inbox import BoundedInbox
 from gateway.journal.sqlite import SqliteJournal
-from gateway.ports import Clock, Room
+from gateway.journal.tidying import Tidying
+from gateway.ports import Clock, NotWritten, Remedy, Room
 
 logger = logging.getLogger(__name__)
 
 ROOM_RESTART_S = 5.0
 """A room that failed by a mistake of ours starts again after this; the others go on meanwhile."""
+HAND_IN_AGAIN_S = 30.0
+"""A document of the configuration that the disk does not take is handed in again after this."""
 
 
 class Birth(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,10 +56,26 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 async def run(config: Config, parts: Parts) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises what the journal raises at its opening."""
     clock = HostClock(boot_id(), BUILD_TIME_MS)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    told = await _until_renewed(config, parts, clock, (), stop)
+    while told is not None and not await _stopped_within(ROOM_RESTART_S, stop):
+        told = await _until_renewed(config, parts, clock, told, stop)
+
+
+async def _until_renewed(
+    config: Config, parts: Parts, clock: Clock, told: tuple[Record, ...], stop: asyncio.Event
+) -> tuple[Record, ...] | None:
+    """Run over one journal; None: until `stop`, else until that journal takes nothing any more.
+
+    `told`, and what is returned then, are records that no disk has.
+    """
     inbox = BoundedInbox()
     journal = await open_journal(config)
     try:
         identity = _identity(config)
+        signed = None if identity is None else identity.signed
         image = Image(station=parts.station, root=parts.root)
         bus = Buses(config.bus, parts.profiles, inbox, clock)
         local = LocalSocket(
@@ -62,21 +84,41 @@ async def run(config: Config, parts: Parts) -> None:
             inbox=inbox,
             records=journal,
             clock=clock,
-            signed=None if identity is None else identity.signed,
+            signed=signed,
         )
-        rooms: dict[str, Room] = {"bus": bus, "local": local}
+        rooms: dict[str, Room] = {
+            "bus": bus,
+            "local": local,
+            "journal": Tidying(journal, clock),
+        }
         if config.broker is not None:
             rooms["headend"] = _head_end(
                 config, parts, inbox, journal, clock, "" if identity is None else identity.public
             )
         watchers = [room for room in rooms.values() if room is not bus]
         engine = Engine(
-            image, inbox=inbox, journal=journal, bus=bus, watchers=watchers, clock=clock
+            image,
+            inbox=inbox,
+            journal=journal,
+            bus=bus,
+            watchers=watchers,
+            clock=clock,
+            sign=signed,
+            readings_every_ms=config.journal_limits.readings_every_s * 1_000,
+            held_max=config.journal_limits.held_records_max,
         )
-        await engine.start()
-        await _until_stopped(engine, rooms, config, inbox)
+        try:
+            await engine.start(told)
+            told = ()
+            await _until_stopped(engine, rooms, config, inbox, stop)
+        except NotWritten as failure:
+            if failure.remedy is not Remedy.RENEW:
+                raise
+            logger.error("the journal is opened anew: %s", failure)  # noqa: TRY400
+            return engine.untold or told
     finally:
         await journal.close()
+    return None
 
 
 def _identity(config: Config) -> Identity | None:
@@ -101,6 +143,7 @@ async def open_journal(config: Config) -> SqliteJournal:
         archive_directory=config.archive,
         marks_directory=config.marks,
         commissioned=config.identity.exists(),
+        limits=config.journal_limits,
     )
 
 
@@ -146,19 +189,21 @@ def _head_end(
 
 
 async def _until_stopped(
-    engine: Engine, rooms: dict[str, Room], config: Config, inbox: BoundedInbox
+    engine: Engine,
+    rooms: dict[str, Room],
+    config: Config,
+    inbox: BoundedInbox,
+    stop: asyncio.Event,
 ) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     corridor = asyncio.create_task(engine.run(), name="engine")
-    corridor.add_done_callback(lambda _: stop.set())
-    tasks = [asyncio.create_task(_keep_going(name, room.run)) for name, room in rooms.items()]
-    tasks.append(asyncio.create_task(_hand_in(config.documents, inbox)))
+    stopped = asyncio.create_task(_ended(stop), name="stop")
+    tasks = [
+        asyncio.create_task(_keep_going(name, room.run, engine)) for name, room in rooms.items()
+    ]
+    tasks += [asyncio.create_task(_hand_in(config.documents, inbox)), stopped]
     try:
         logger.info("gateway %s runs, version %s", config.gateway, __version__)
-        await stop.wait()
+        await asyncio.wait({corridor, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # The rooms first, while the engine still takes what they have to say; it ends between
         # two ticks. A failure of its own is raised here and ends the process.
@@ -167,12 +212,31 @@ async def _until_stopped(
         await corridor
 
 
-async def _keep_going(name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+async def _ended(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _stopped_within(wait_s: float, stop: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(wait_s):
+            return await stop.wait()
+    except TimeoutError:
+        return False
+
+
+async def _keep_going(
+    name: str, work: Callable[[], Coroutine[None, None, None]], engine: Engine
+) -> None:
     this = asyncio.current_task()
     assert this is not None
     while True:
         try:
             await work()
+        except NotWritten as failure:
+            # The journal could not be read: the link waits for it, all of the gateway does not.
+            logger.error("the %s room failed: %s", name, failure)  # noqa: TRY400
+            if failure.remedy is Remedy.RENEW:
+                engine.fail(failure)
         except Exception:
             logger.exception("the %s room failed", name)
         # What fails while it is being cancelled raises that instead: it must end all the same.
@@ -188,7 +252,12 @@ async def _hand_in(documents: tuple[Path, ...], inbox: BoundedInbox) -> None:
         except OSError as error:
             logger.error("%s: %s. Name a readable file.", path, error.strerror)  # noqa: TRY400
             continue
-        answer = await inbox.ask(DocumentClaim(raw=raw.strip(), road=Road.INSTALLED))
+        claim = DocumentClaim(raw=raw.strip(), road=Road.INSTALLED)
+        while True:
+            answer = await inbox.ask(claim)
+            if answer != JOURNAL_DEGRADED:
+                break
+            await asyncio.sleep(HAND_IN_AGAIN_S)
         if answer.word == "SEQ_OLD":
             logger.info("%s: a newer one has come since and is in force", path)
         elif not answer.accepted:

@@ -2,21 +2,22 @@
 
 Owns the one image and the order of the tick: nothing is believed or acted on before it is on disk.
 Must never wait for a wire, decide a closing (core does) or open a file or socket (the rooms do).
+
+Where the disk takes nothing the gateway is degraded (design 1): what is known in memory is still
+acted on and its records are held, what is claimed from outside is refused, and nobody is cut.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import assert_never
 
 import msgspec
 
 from gateway import __version__
 from gateway.core.admission import admit_document, admit_read, admit_refusal
-from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
-from gateway.core.changes import apply
-from gateway.core.documents import Document
+from gateway.core.admitted import ACCEPTED, DUPLICATE, JOURNAL_DEGRADED, Admission
+from gateway.core.documents import Checkpoint
 from gateway.core.fact import (
     AckClaim,
     Answer,
@@ -37,148 +38,37 @@ from gateway.core.fact import (
 )
 from gateway.core.image import Image, observe
 from gateway.core.kept import Kept
-from gateway.core.model import Instant, Now
-from gateway.core.plan import plan
+from gateway.core.model import Instant
+from gateway.core.noted import NotedReading
+from gateway.core.plan import Plan, plan
 from gateway.core.reading import DocumentRead, read, takes_long
-from gateway.core.records import (
-    Body,
-    ListInstalled,
-    SiteInstalled,
-    Started,
-    Stored,
-    record_of,
-    store,
-)
+from gateway.core.records import Record, Started
 from gateway.core.reports import admit_reading, admit_report
 from gateway.core.requests import admit_cause, admit_resume, admit_tag
-from gateway.core.signature import Rejected, Verified
-from gateway.core.trust_records import RootInstalled
+from gateway.core.signature import Rejected
+from gateway.core.trust_records import Sealed
 from gateway.core.waiting import instant_of
-from gateway.ports import ArchivedDocument, Batch, Bus, Clock, Journal, Reply, Room
+from gateway.core.watch import seal_due
+from gateway.draft import Draft
+from gateway.holding import Held, Notebook, carried, may_be_carried
+from gateway.inbox import BoundedInbox
+from gateway.ports import Bus, Clock, Journal, Loaded, NotWritten, Remedy, Reply, Room
 from gateway.restoring import remembered, restore, taken_up, to_remember
 
 logger = logging.getLogger(__name__)
 
-INBOX_MAX = 4_096
 EVENTS_A_TICK_MAX = 256
-CHECKPOINT_EVERY = 1_000
-"""Records between two checkpoints of the image; what a restart has to apply again at most."""
-
-
-class BoundedInbox:
-    """Where the rooms hand in events; the engine is its only reader."""
-
-    def __init__(self, events_max: int = INBOX_MAX) -> None:
-        self._events: deque[tuple[Event | DocumentRead, Reply | None]] = deque()
-        self._events_max = events_max
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-
-    def post(self, event: Event | DocumentRead, reply: Reply | None = None) -> bool:
-        """Hand in one event from the event loop's thread. False: full, try later."""
-        if len(self._events) >= self._events_max:
-            self._room.clear()
-            return False
-        self._events.append((event, reply))
-        self._wake.set()
-        return True
-
-    async def put(self, event: Event | DocumentRead, reply: Reply | None = None) -> None:
-        """Hand in one event, waiting for room."""
-        while not self.post(event, reply):
-            await self._room.wait()
-
-    async def ask(self, claim: Claim) -> Answer:
-        """Hand in a claim and wait for its answer, which comes when it is on disk."""
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-        def reply(answer: Answer) -> None:
-            if not answered.done():  # whoever asked may have gone meanwhile
-                answered.set_result(answer)
-
-        await self.put(claim, reply)
-        return await answered
-
-    def drain(self, events_max: int) -> list[tuple[Event | DocumentRead, Reply | None]]:
-        """Take up to so many events, oldest first."""
-        taken = [self._events.popleft() for _ in range(min(events_max, len(self._events)))]
-        self._room.set()
-        if not self._events:
-            self._wake.clear()
-        return taken
-
-    def __len__(self) -> int:
-        """How many events wait."""
-        return len(self._events)
-
-    def wake(self) -> None:
-        """Let the reader look, although nothing has come."""
-        self._wake.set()
-
-    async def wait(self, timeout_s: float | None) -> None:
-        """Return when there is an event, or after the time."""
-        try:
-            await asyncio.wait_for(self._wake.wait(), timeout_s)
-        except TimeoutError:
-            return
-
-
-class _Draft:
-    """What one tick will write down, and the image as it will be when that is on disk."""
-
-    def __init__(self, image: Image, now: Now) -> None:
-        self.image = image
-        self.now = now
-        self.stored: list[Stored] = []
-        self.documents: list[ArchivedDocument] = []
-        self.checkpoint_due = False
-        self.remember = False
-        self.acked_through: int | None = None
-
-    def record(self, body: Body, document: Document | None = None) -> None:
-        """Number and chain one record and apply it."""
-        record = record_of(self.image.number + 1, body, self.now)
-        stored = store(record, self.image.chain)
-        self.stored.append(stored)
-        self.image = msgspec.structs.replace(
-            apply(self.image, record, document), number=record.number, chain=stored.chain
-        )
-        if self.image.kept.wall_low_ms < self.now.wall_low_ms:
-            # The time keys were exchanged: what was certain by the old ones is so no more.
-            low_ms = self.image.kept.wall_low_ms
-            self.now = msgspec.structs.replace(self.now, wall_low_ms=low_ms, wall_high_ms=None)
-        installs = isinstance(body, RootInstalled | SiteInstalled | ListInstalled)
-        self.checkpoint_due |= installs or record.number % CHECKPOINT_EVERY == 0
-
-    def archive(self, verified: Verified, bodies: tuple[Body, ...]) -> None:
-        """Keep a document that the records to come believe."""
-        self.documents.append(
-            ArchivedDocument(
-                digest=verified.digest,
-                type=verified.type,
-                raw=verified.raw,
-                adds=any(isinstance(body, ListInstalled) and body.adds for body in bodies),
-            )
-        )
-
-    def batch(self, before: Image) -> Batch | None:
-        """Everything to commit in one transaction; None where nothing is to be written."""
-        if not self.stored and self.acked_through is None:
-            return None
-        kept = msgspec.json.encode(self.image.kept) if self.checkpoint_due else None
-        was, known = before.kept, self.image.kept
-        remember = self.remember or (known.newest, known.tags) != (was.newest, was.tags)
-        return Batch(
-            records=tuple(self.stored),
-            documents=tuple(self.documents),
-            checkpoint=kept,
-            acked_through=self.acked_through,
-            marks=self.image.marks if remember else None,
-        )
+_CLAIMS = (Claim, DocumentRead)
+Taken = tuple[Event | DocumentRead, Reply | None]
 
 
 class Engine:
-    """Runs the tick on inbox or deadline; an idle tick writes nothing."""
+    """Runs the tick on inbox or deadline; an idle tick writes nothing.
+
+    `sign` seals the journal with the device key; None: there is none. `readings_every_ms`: how
+    often a reading of each meter is kept, 0 for never. `held_max`: records in memory while the disk
+    takes nothing.
+    """
 
     def __init__(
         self,
@@ -189,6 +79,9 @@ class Engine:
         bus: Bus,
         watchers: Sequence[Room],
         clock: Clock,
+        sign: Callable[[Checkpoint], str] | None = None,
+        readings_every_ms: int = 0,
+        held_max: int = 50_000,
     ) -> None:
         self.image = image
         self._inbox = inbox
@@ -196,14 +89,21 @@ class Engine:
         self._bus = bus
         self._watchers = (bus, *watchers)
         self._clock = clock
+        self._sign = sign
+        self._notebook = Notebook(readings_every_ms)
+        self._held: Held | None = None
+        self._held_max = held_max
         self._deadline_ms: int | None = None
         self._stopping = False
         self._reading: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
         self._failure: BaseException | None = None
 
-    async def start(self) -> None:
-        """Restore the image from the journal and record that the daemon started."""
+    async def start(self, told: Sequence[Record] = ()) -> None:
+        """Restore the image from the journal and record that the daemon started.
+
+        `told` are `untold` records of an engine before this one, in the same process.
+        """
         loaded = await self._journal.load()
         try:
             self.image = restore(self.image, loaded)
@@ -212,18 +112,14 @@ class Engine:
             self.image = restore(self.image, loaded)
         self._clock.raise_low(self.image.kept.wall_low_ms)
         self._clock.bound(self.image.kept.bound)
-        now = self._clock.now()
-        self.image = msgspec.structs.replace(self.image, watching_since_ms=now.mono_ms)
-        draft = _Draft(self.image, now)
-        for body in remembered(self.image, loaded):
-            draft.record(body)
-        for archived in loaded.archived:
-            admission = taken_up(archived, draft.image, draft.now)
-            for body in admission.bodies:
-                draft.record(body, admission.document)
-        draft.record(Started(version=__version__))
-        draft.remember = to_remember(loaded, draft.image)
-        await self._settle(draft, [])
+        watching_since_ms = self._clock.now().mono_ms
+        self.image = msgspec.structs.replace(self.image, watching_since_ms=watching_since_ms)
+        await self._durably(lambda: self._settle(self._first_draft(loaded, told), []))
+
+    @property
+    def untold(self) -> tuple[Record, ...]:
+        """What no disk has taken and the next engine has to write down."""
+        return () if self._held is None else carried(self._held.records)
 
     async def run(self) -> None:
         """Tick until `stop`; what is in the inbox by then is still settled."""
@@ -239,38 +135,135 @@ class Engine:
         self._stopping = True
         self._inbox.wake()
 
+    def fail(self, failure: BaseException) -> None:
+        """End with this at the next tick."""
+        self._failure = failure
+        self._inbox.wake()
+
     async def tick(self) -> None:
         """Drain, admit, observe, plan, commit, act, show."""
         if self._failure is not None:
-            raise self._failure  # a mistake of ours in what was read apart
-        draft = _Draft(self.image, self._clock.now())
-        answers: list[tuple[Reply, Answer]] = []
+            raise self._failure
+        events: list[Taken] = []
         for event, reply in self._inbox.drain(EVENTS_A_TICK_MAX):
-            if isinstance(event, DocumentClaim) and takes_long(event):
+            if isinstance(event, DocumentClaim) and takes_long(event) and self._held is None:
                 self._read_apart(event, reply)
-                continue
+            else:
+                events.append((event, reply))
+        await self._durably(lambda: self._tick(events))
+
+    async def _durably(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do it; where the disk takes nothing, once more from the beginning, held in memory."""
+        try:
+            await work()
+        except NotWritten as failure:
+            if failure.remedy is not Remedy.WAIT or self._held is not None:
+                raise
+            logger.error("nothing is written down any more: %s", failure)  # noqa: TRY400
+            self._held = Held(failure, self._clock.now(), self._held_max)
+            self.image = msgspec.structs.replace(self.image, degraded=self._held.seen)
+            await work()
+
+    async def _tick(self, events: Iterable[Taken]) -> None:
+        draft = Draft(self.image, self._clock.now())
+        answers: list[tuple[Reply, Answer]] = []
+        for event, reply in events:
             answer = await self._admit(event, draft)
             if reply is not None:
                 answers.append((reply, answer))
         await self._settle(draft, answers)
 
-    async def _settle(self, draft: _Draft, answers: list[tuple[Reply, Answer]]) -> None:
-        planned = plan(draft.image, draft.now)
-        for body in planned.bodies:
+    def _first_draft(self, loaded: Loaded, told: Sequence[Record]) -> Draft:
+        draft = Draft(self.image, self._clock.now())
+        for body in remembered(draft.image, loaded):
             draft.record(body)
-        batch = draft.batch(self.image)
-        if batch is not None:
-            await self._journal.commit(batch)
-            self._tell_the_clock(draft.image.kept)
+        for archived in loaded.archived:
+            admission = taken_up(archived, draft.image, draft.now)
+            for body in admission.bodies:
+                draft.record(body, admission.document)
+        for record in told:
+            if may_be_carried(record.body, draft.image):
+                draft.carry(record)
+        draft.record(Started(version=__version__))
+        draft.remember = to_remember(loaded, draft.image)
+        return draft
+
+    async def _settle(self, draft: Draft, answers: list[tuple[Reply, Answer]]) -> None:
+        planned = self._planned(draft)
+        await self._put_down(draft)
+        self._tell_the_clock(draft.image.kept)
         in_flight = draft.image.in_flight | {command.number for command in planned.commands}
         self.image = msgspec.structs.replace(draft.image, in_flight=in_flight)
         self._deadline_ms = planned.deadline_ms
+        for what, word in draft.said:
+            # Here it is bounded as the records are, whoever floods the doors.
+            logger.info("%s: %s", what, word)
         for watcher in self._watchers:
             watcher.show(self.image)
         for command in planned.commands:
             self._bus.switch(command)
         for reply, answer in answers:
             reply(answer)
+
+    def _planned(self, draft: Draft) -> Plan:
+        if self._full:
+            return Plan()
+        planned = plan(draft.image, draft.now)
+        for body in planned.bodies:
+            draft.record(body)
+        if self._sign is not None and self._held is None and draft.stored:
+            self._seal(draft, self._sign)
+        return planned
+
+    @staticmethod
+    def _seal(draft: Draft, sign: Callable[[Checkpoint], str]) -> None:
+        image, now = draft.image, draft.now
+        if not seal_due(image, now):
+            return
+        checkpoint = Checkpoint(
+            gateway=image.station.gateway,
+            number=image.number,
+            chain=image.chain.hex(),
+            wall_ms=now.wall_ms,
+            trusted=now.trusted,
+        )
+        draft.record(Sealed(checkpoint=sign(checkpoint)))
+
+    async def _put_down(self, draft: Draft) -> None:
+        readings = self._notebook.waiting(draft.now, along=bool(draft.stored))
+        held = self._held
+        batch = draft.batch(self.image, readings if held is None else ())
+        if held is None:
+            if batch is not None:
+                await self._journal.commit(batch)
+                self._written(readings)
+            return
+        if batch is not None:
+            held.take(batch)
+        if draft.now.mono_ms >= held.retry_ms:
+            await self._try_again(held, draft, readings)
+        degraded = None if self._held is None else held.seen
+        draft.image = msgspec.structs.replace(draft.image, degraded=degraded)
+
+    async def _try_again(
+        self, held: Held, draft: Draft, readings: tuple[NotedReading, ...]
+    ) -> None:
+        last = Draft(draft.image, draft.now)
+        last.record(held.told(draft.now))
+        try:
+            await self._journal.commit(held.batch(last.stored, last.image, readings))
+        except NotWritten as failure:
+            if failure.remedy is not Remedy.WAIT:
+                raise
+            held.failed(failure, draft.now)
+            return
+        logger.warning("written down again: %d records were held", len(held.records))
+        self._held, draft.image = None, last.image
+        self._written(readings)
+
+    def _written(self, readings: tuple[NotedReading, ...]) -> None:
+        if readings:
+            self._notebook.written()
 
     def _read_apart(self, claim: DocumentClaim, reply: Reply | None) -> None:
         # What is read by a root that is in force no more, `admit_read` reads again.
@@ -287,12 +280,13 @@ class Engine:
 
     def _has_read(self, task: "asyncio.Task[None]") -> None:
         self._reading.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self._inbox.wake()
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self.fail(failure)  # a mistake of ours
 
-    async def _admit(self, event: Event | DocumentRead, draft: _Draft) -> Answer:
+    async def _admit(self, event: Event | DocumentRead, draft: Draft) -> Answer:
         image, now = draft.image, draft.now
+        if self._held is not None and isinstance(event, _CLAIMS):
+            return JOURNAL_DEGRADED
         match event:
             case DocumentClaim():
                 return self._admitted(admit_document(event, image, now), draft)
@@ -316,7 +310,7 @@ class Engine:
             case _:
                 return self._observed(event, draft)
 
-    def _observed(self, event: Observation | SwitchReport, draft: _Draft) -> Answer:
+    def _observed(self, event: Observation | SwitchReport, draft: Draft) -> Answer:
         at = instant_of(draft.now)
         match event:
             case SwitchReport():
@@ -334,24 +328,23 @@ class Engine:
                 assert_never(event)
         return ACCEPTED
 
-    @staticmethod
-    def _seen(seen: MeterSeen, draft: _Draft, at: Instant) -> None:
+    def _seen(self, seen: MeterSeen, draft: Draft, at: Instant) -> None:
         body = admit_reading(seen, draft.image)
-        if body is not None:
+        if body is not None and not self._full:
             draft.record(body)
+        self._notebook.take(seen, draft.now)
         draft.image = observe(draft.image, seen, at)
 
     @staticmethod
-    def _admitted(admission: Admission, draft: _Draft) -> Answer:
+    def _admitted(admission: Admission, draft: Draft) -> Answer:
         verified = admission.verified
         if verified is not None:
             draft.archive(verified, admission.bodies)
         for body in admission.bodies:
             draft.record(body, admission.document)
         if admission.bodies:
-            # Here it is bounded as the records are, whoever floods the doors.
-            what = "claim" if verified is None else verified.type
-            logger.info("%s: %s", what, admission.answer.word)
+            what = "claim" if verified is None else str(verified.type)
+            draft.said.append((what, admission.answer.word))
         if admission.unwritten:
             unwritten = draft.image.unwritten_refusals + 1
             draft.image = msgspec.structs.replace(draft.image, unwritten_refusals=unwritten)
@@ -366,7 +359,7 @@ class Engine:
         if kept.bound != was.bound:
             self._clock.bound(kept.bound)
 
-    async def _acknowledged(self, claim: AckClaim, draft: _Draft) -> Answer:
+    async def _acknowledged(self, claim: AckClaim, draft: Draft) -> Answer:
         if claim.through <= draft.image.acked_through:
             return DUPLICATE
         if claim.through > self.image.number:
@@ -378,13 +371,20 @@ class Engine:
         draft.image = msgspec.structs.replace(draft.image, acked_through=claim.through)
         return ACCEPTED
 
+    @property
+    def _full(self) -> bool:
+        return self._held is not None and self._held.seen.full
+
     def _timeout_s(self) -> float | None:
-        if self._deadline_ms is None:
+        retry_ms = None if self._held is None else self._held.retry_ms
+        deadlines = (self._deadline_ms, retry_ms, self._notebook.due_ms())
+        deadline_ms = min((ms for ms in deadlines if ms is not None), default=None)
+        if deadline_ms is None:
             return None
-        return max(0, self._deadline_ms - self._clock.now().mono_ms) / 1000
+        return max(0, deadline_ms - self._clock.now().mono_ms) / 1000
 
 
-def _bad_ack(name: str, claim: AckClaim, draft: _Draft) -> Admission:
+def _bad_ack(name: str, claim: AckClaim, draft: Draft) -> Admission:
     message = BadMessage(
         name=name,
         detail=f"through {claim.through}, the last record is {draft.image.number}",

@@ -4,7 +4,8 @@ Owns the shapes of the doors between the corridor and its rooms. Must never cont
 Every room gets what it needs through these; no room knows another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from gateway.core.fact import Answer, Claim, Event, SwitchCommand
@@ -12,6 +13,7 @@ from gateway.core.image import Image
 from gateway.core.kept import TimeBound
 from gateway.core.marks import Marks
 from gateway.core.model import Digest, Now, Value
+from gateway.core.noted import NotedReading
 from gateway.core.records import Stored
 from gateway.core.signature import DocumentType
 
@@ -70,6 +72,38 @@ class Batch(Value):
     acked_through: int | None = None
     marks: Marks | None = None
     """What must not be forgotten, where it is not what it was."""
+    readings: tuple[NotedReading, ...] = ()
+    """In the order in which they were taken; no record tells of them."""
+    readings_acked_through: int | None = None
+    """By ordinal."""
+
+
+class Remedy(StrEnum):
+    """What helps where a batch could not be written down."""
+
+    WAIT = "WAIT"
+    """The same journal may take it later: the disk is full, read-only or fails."""
+    RENEW = "RENEW"
+    """This journal takes nothing any more: it has to be opened anew."""
+    REPORT = "REPORT"
+    """A mistake of ours."""
+
+
+class NotWritten(Exception):  # noqa: N818 - the disk's answer, not an error of ours
+    """Raised by the journal: what was asked did not come about, and nothing was believed.
+
+    `trouble` is the word for it.
+    """
+
+    trouble: StrEnum
+    remedy: Remedy
+
+
+class StoredReading(Value):
+    """A reading as it is handed over: ordinals rise by one from reading to reading."""
+
+    ordinal: int
+    reading: NotedReading
 
 
 class Loaded(Value):
@@ -94,6 +128,9 @@ class Loaded(Value):
     that came after what its records know, but for orders and times."""
     new: bool = True
     """This gateway has no journal, archive or marks because it never had any."""
+    readings_last: int = 0
+    """The ordinal of the last reading; 0: there was none."""
+    readings_acked_through: int = 0
 
 
 class Records(Protocol):
@@ -103,7 +140,32 @@ class Records(Protocol):
         """Records numbered above `number`, oldest first, up to about `bytes_max` (at least one)."""
 
     async def chain_at(self, number: int) -> bytes | None:
-        """The chain hash of a record (of 0: 32 zero bytes); None where there is no such record."""
+        """The chain hash of a record (of 0: 32 zero bytes); None where there is no such record.
+
+        Of the last one that retention removed it is still known.
+        """
+
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[StoredReading, ...]:
+        """Readings with a higher ordinal, oldest first; thinned ones leave gaps."""
+
+
+class Keeper(Records, Protocol):
+    """The running journal, for the commands at this machine."""
+
+    async def rest(self) -> bool:
+        """Let the journal's file stand still: what is committed from here on stays in its log.
+
+        False: it is read as a whole already, or there is no file. Raises `NotWritten`.
+        """
+
+    async def end_rest(self) -> bool:
+        """Let it go on. False: it went on before, because its log grew too large."""
+
+    async def documents(self, digests: Sequence[str]) -> tuple[bytes, ...]:
+        """Those of the archive's documents that are readable, as they arrived."""
+
+    def written_bytes(self) -> int | None:
+        """What this process has sent to its disks since it began; None: the kernel does not say."""
 
 
 class Journal(Records, Protocol):
@@ -116,7 +178,16 @@ class Journal(Records, Protocol):
         """Set aside what was loaded, which cannot be restored, and begin an empty journal."""
 
     async def commit(self, batch: Batch) -> None:
-        """Write a batch durably; returns when it is on disk. Never cancelled inside."""
+        """Write a batch durably; returns when it is on disk. Never cancelled inside.
+
+        Raises `NotWritten`.
+        """
+
+    async def tidy(self, wall_low_ms: int) -> None:
+        """Remove what is kept no longer, at a time that is certainly not before this.
+
+        It may take long, in small steps between which others have their turn. Raises `NotWritten`.
+        """
 
     async def close(self) -> None:
         """Finish what was begun and release the file."""

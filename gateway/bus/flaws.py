@@ -67,7 +67,7 @@ def _of_table(
     place: str,
     dec_hook: DecodeHook | None,
 ) -> Iterator[Flaw]:
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     found = [
         Flaw(
             place=place,

@@ -4,7 +4,7 @@ Owns the verdict whether records are the ones that were written, all of them, in
 never repair or skip: what does not continue the chain ends the reading.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -39,57 +39,60 @@ class Chain(Value):
         return self.links[0].previous is not None
 
 
-def read_lines(content: bytes) -> Iterator[RecordLine]:
-    """The lines that `log --json` printed. Raises `BrokenChain`."""
-    for at, line in enumerate(content.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield msgspec.json.decode(line, type=RecordLine)
-        except msgspec.DecodeError as error:
-            raise BrokenChain(f"line {at} is no record of `log --json` ({error})") from error
-
-
-def checked(lines: Iterable[RecordLine]) -> Chain:
-    """The records, if they are one unbroken chain. Raises `BrokenChain`.
+class Follower:
+    """Goes along records and stops at the first that does not continue the chain.
 
     Where the first one is not record 1, it is taken as given and all that follow are checked.
     """
-    records: list[Record] = []
-    links: list[Link] = []
-    previous: bytes | None = None
-    for line in lines:
-        after = records[-1].number if records else None
-        record = _record(line, after)
-        if after is not None and record.number != after + 1:
-            raise BrokenChain(f"the chain breaks: record {record.number} follows record {after}")
-        if record.number == 1:
-            previous = CHAIN_START
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        """The number of the last record."""
+        self.chain: bytes | None = None
+        """The hash of the last record; None: it is not known."""
+
+    def take(self, line: RecordLine) -> tuple[Record, Link]:
+        """The next record. Raises `BrokenChain`, and stays where it was."""
+        record = _record(line, self.last)
+        if self.last is not None and record.number != self.last + 1:
+            raise BrokenChain(
+                f"the chain breaks: record {record.number} follows record {self.last}"
+            )
+        previous = CHAIN_START if record.number == 1 else self.chain
         chain = _hash_of(line, record.number)
-        if previous is not None and chain_hash(previous, bytes(line.record)) != chain:
+        # One spelling only: a changed letter of the hash is a change, too.
+        same = line.chain == chain.hex()
+        if previous is not None:
+            same &= chain_hash(previous, bytes(line.record)) == chain
+        if not same:
             raise BrokenChain(
                 f"the chain breaks at record {record.number}: "
                 "it or its hash is not what was once written"
             )
-        links.append(
-            Link(
-                number=record.number,
-                previous=None if previous is None else previous.hex(),
-                chain=chain.hex(),
-                record=line.record,
-            )
+        self.last, self.chain = record.number, chain
+        return record, Link(
+            number=record.number,
+            previous=None if previous is None else previous.hex(),
+            chain=line.chain,
+            record=line.record,
         )
-        records.append(record)
-        previous = chain
-    if not records:
+
+
+def checked(lines: Iterable[RecordLine]) -> Chain:
+    """The records, if they are one unbroken chain. Raises `BrokenChain`."""
+    follower = Follower()
+    taken = [follower.take(line) for line in lines]
+    if not taken:
         raise BrokenChain("no records")
-    return Chain(records=tuple(records), links=tuple(links))
+    return Chain(
+        records=tuple(record for record, _ in taken), links=tuple(link for _, link in taken)
+    )
 
 
 def _record(line: RecordLine, after: int | None) -> Record:
     try:
         return read_record(bytes(line.record))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         place = "the first record" if after is None else f"record {after + 1}"
         raise BrokenChain(f"the chain breaks at {place}: it cannot be read ({error})") from error
 

@@ -1,10 +1,11 @@
 """`evidence`: when supply was restored, proven from the journal's records.
 
-Owns the command, and its words and JSON; the utility's CSV stands in `evidence_csv`. Must never
-print what the records do not say, nor anything from a chain that is broken.
+Owns the command, and its words and JSON; the utility's CSV stands in `evidence_csv`, the file that
+is exported and verified in `evidence_handover`. Must never print what the
+records do not say, nor, but for what a verification has found, anything from a broken chain.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -13,8 +14,10 @@ import click
 import msgspec
 
 from gateway.console.asking import CONFIG, JSON, SocketOf, ask_at, records_at
-from gateway.console.chain import BrokenChain, Chain, Link, checked, read_lines
+from gateway.console.chain import BrokenChain, Chain, Link, checked
 from gateway.console.evidence_csv import csv_lines, instant_text
+from gateway.console.evidence_file import records_in
+from gateway.console.evidence_handover import check_use, export, verify
 from gateway.console.local import AskStatus
 from gateway.console.record_words import record_line
 from gateway.console.words import date_and_time, day_of, duration
@@ -82,7 +85,7 @@ class SummaryEvidence(Value):
     "file",
     type=click.File("rb"),
     metavar="FILE",
-    help='Lines that `log --json` printed; "-" is standard input.',
+    help='What --export wrote, or `log --json` printed; "-" is standard input.',
 )
 @click.option(
     "--promise",
@@ -98,9 +101,40 @@ class SummaryEvidence(Value):
     metavar="MINUTES",
     help="Instead of the gateway's limit; with --from 120 if not given.",
 )
-@click.pass_obj
+@click.option(
+    "--export",
+    "new_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write records, their documents and the gateway's signature into a new file.",
+)
+@click.option(
+    "--with-pins",
+    is_flag=True,
+    help="With --export: site documents, too, that say what technicians' PINs are checked against.",
+)
+@click.option(
+    "--verify",
+    "exported",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Say what such a file proves; anywhere, nothing need run.",
+)
+@click.option(
+    "--device-key",
+    metavar="KEY",
+    help="With --verify: the file of `init --json`, or the public half itself.",
+)
+@click.option(
+    "--root",
+    "anchor",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="With --verify: the root.json that the gateway has, to check its documents.",
+)
+@click.pass_context
 def evidence(
-    socket_of: SocketOf,
+    context: click.Context,
     config_path: Path,
     as_json: bool,
     account: str | None,
@@ -108,13 +142,20 @@ def evidence(
     file: IO[bytes] | None,
     promise_min: int | None,
     compensation_min: int | None,
+    new_file: Path | None,
+    with_pins: bool,
+    exported: IO[bytes] | None,
+    device_key: str | None,
+    anchor: IO[bytes] | None,
 ) -> None:
     """Prove when supply was restored.
 
     Without --account or --day: how the promise was kept, in all and by day. Every record is checked
     against its hash first; where the chain is broken, nothing but that is said, and the exit status
-    is 1. Who doubts the whole compares the last hash with the head end's of the same record.
+    is 1. Who doubts the whole has it exported, and verifies it with the key that was enrolled.
     Reads the running gateway's journal, or with --from a file, for which nothing need run.
+    --verify ends with exit status 0 only when the device has signed for every record and nothing in
+    the file is wrong; with --root, also only when every document is there and vouched for.
 
     \b
     Examples:
@@ -123,20 +164,20 @@ def evidence(
       feeder-gateway evidence --day 2026-11-19 > restored.csv
       feeder-gateway log --json > records.jsonl
       feeder-gateway evidence --from records.jsonl --account 7301001 --json
+      feeder-gateway evidence --export rewa-7.evidence.jsonl
+      feeder-gateway evidence --verify rewa-7.evidence.jsonl --device-key rewa-7.enrolment.json
     """
+    check_use(context)
     if day is not None and (account is not None or as_json):
         raise click.UsageError("--day prints CSV of all accounts; leave --account and --json out")
-    limits = Limits()
-    try:
-        if file is None:
-            socket = socket_of(config_path)
-            limits = _limits_at(socket)
-            chain = checked(records_at(socket, 0))
-        else:
-            chain = checked(read_lines(file.read()))
-    except BrokenChain as error:
-        place = "the journal" if file is None else file.name
-        raise click.ClickException(f"{place}: {error}") from error
+    socket_of: SocketOf = context.obj
+    if exported is not None:
+        verify(exported, device_key, anchor, as_json=as_json)
+        return
+    if new_file is not None:
+        export(socket_of(config_path), new_file, with_pins=with_pins, as_json=as_json)
+        return
+    chain, limits = _read(file, lambda: socket_of(config_path))
     limits = msgspec.structs.replace(
         limits,
         promise_ms=MINUTE_MS * promise_min if promise_min else limits.promise_ms,
@@ -146,6 +187,18 @@ def evidence(
     )
     for line in _printed(chain, limits, account=account, day=day, as_json=as_json):
         click.echo(line)
+
+
+def _read(file: IO[bytes] | None, socket_of: Callable[[], Path]) -> tuple[Chain, Limits]:
+    """The records of a file, or those of the daemon and what it has promised."""
+    try:
+        if file is not None:
+            return checked(records_in(file)), Limits()
+        socket = socket_of()
+        return checked(records_at(socket, 0)), _limits_at(socket)
+    except BrokenChain as error:
+        place = "the journal" if file is None else file.name
+        raise click.ClickException(f"{place}: {error}") from error
 
 
 def _limits_at(socket: Path) -> Limits:

@@ -9,8 +9,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal, assert_never
 
@@ -29,13 +29,16 @@ from gateway.core.fact import (
     TagKind,
 )
 from gateway.core.image import Image
+from gateway.core.model import Digest
 from gateway.core.signature import FIELD_DOCUMENTS, LENGTH_MAX
 from gateway.core.status import Status, status_of
-from gateway.ports import Clock, Inbox, Records
+from gateway.ports import Clock, Inbox, Keeper, NotWritten
 
 LINE_MAX = max(LENGTH_MAX[kind] for kind in FIELD_DOCUMENTS) + 64 * 1024
 """Bytes of one request: the largest document and room for the words around it."""
 RECORDS_BYTES_MAX = 1024 * 1024
+DOCUMENTS_MAX = 64
+DOCUMENTS_BYTES_MAX = 8 * 1024 * 1024
 RECORD_NUMBER_MAX = 2**63 - 1
 """What the journal can count to."""
 
@@ -92,7 +95,35 @@ class AskCheckpoint(msgspec.Struct, frozen=True, tag_field="ask", tag="checkpoin
     """The gateway's signed word for its journal up to the last record."""
 
 
-Ask = AskCheckpoint | AskStatus | AskRecords | Submit | AskTag | AskCause | AskResume
+class AskRest(msgspec.Struct, frozen=True, tag_field="ask", tag="rest"):
+    """Let the journal's file stand still, so that it can be read as a whole.
+
+    It does until `AskRestEnd`, or until this connection ends.
+    """
+
+
+class AskRestEnd(msgspec.Struct, frozen=True, tag_field="ask", tag="rest_end"):
+    """It was read."""
+
+
+class AskDocuments(msgspec.Struct, frozen=True, tag_field="ask", tag="documents"):
+    """Documents of the archive, by their digests, about 8 MiB of them at most."""
+
+    digests: Annotated[tuple[Digest, ...], msgspec.Meta(max_length=DOCUMENTS_MAX)]
+
+
+Ask = (
+    AskCheckpoint
+    | AskStatus
+    | AskRecords
+    | AskRest
+    | AskRestEnd
+    | AskDocuments
+    | Submit
+    | AskTag
+    | AskCause
+    | AskResume
+)
 
 
 class RecordLine(msgspec.Struct, frozen=True):
@@ -105,12 +136,17 @@ class RecordLine(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """One of: the status, records, the answer to a claim, or what was wrong with the request."""
 
-    kind: Literal["status", "records", "answer", "checkpoint", "error"]
+    kind: Literal["status", "records", "answer", "checkpoint", "rest", "documents", "error"]
     status: Status | None = None
     records: tuple[RecordLine, ...] | None = None
     answer: Answer | None = None
     checkpoint: str = ""
     """Compact `fg-record+jws`."""
+    still: bool = False
+    """The journal's file stands still; at its end: it has stood still all the time."""
+    written_bytes: int | None = None
+    """What the daemon has sent to its disks since it began."""
+    documents: tuple[str, ...] | None = None
     error: str = ""
 
 
@@ -123,7 +159,7 @@ class LocalSocket:
         image: Image,
         *,
         inbox: Inbox,
-        records: Records,
+        records: Keeper,
         clock: Clock,
         signed: Callable[[Checkpoint], str] | None,
     ) -> None:
@@ -134,6 +170,8 @@ class LocalSocket:
         self._clock = clock
         self._signed = signed
         self._callers: set[asyncio.Task[None]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        """Whoever reads the journal's file as a whole."""
 
     def show(self, image: Image) -> None:
         """Take the newest image."""
@@ -182,6 +220,13 @@ class LocalSocket:
                     await writer.drain()
             finally:
                 writer.close()
+                await self._leave_it(task)
+
+    async def _leave_it(self, task: "asyncio.Task[None]") -> None:
+        # Whoever read the file as a whole has gone without saying so.
+        if self._reader is task:
+            with suppress(NotWritten):
+                await self._end_rest()
 
     async def _exchange(self, reader: asyncio.StreamReader) -> Reply | None:
         try:
@@ -217,6 +262,14 @@ class LocalSocket:
                     for one in stored
                 )
                 return Reply(kind="records", records=lines)
+            case AskRest():
+                return await self._let_rest()
+            case AskRestEnd():
+                return await self._end_rest()
+            case AskDocuments():
+                found = await self._records.documents(ask.digests)
+                texts = tuple(one.decode() for one in _up_to(found, DOCUMENTS_BYTES_MAX))
+                return Reply(kind="documents", documents=texts)
             case Submit():
                 claim = DocumentClaim(raw=ask.document.strip().encode(), road=Road.LOCAL)
                 return Reply(kind="answer", answer=await self._inbox.ask(claim))
@@ -227,10 +280,30 @@ class LocalSocket:
             case _:
                 assert_never(ask)
 
+    async def _let_rest(self) -> Reply:
+        try:
+            still = await self._records.rest()
+        except NotWritten as error:
+            return Reply(kind="error", error=str(error))
+        if not still:
+            said = "the journal is being read as a whole, or has no file now; try again later"
+            return Reply(kind="error", error=said)
+        self._reader = asyncio.current_task()
+        return Reply(kind="rest", still=True, written_bytes=self._records.written_bytes())
+
+    async def _end_rest(self) -> Reply:
+        if self._reader is not asyncio.current_task():
+            return Reply(kind="rest")
+        self._reader = None
+        return Reply(kind="rest", still=await self._records.end_rest())
+
     def _checkpoint(self) -> Reply:
         if self._signed is None:
             return Reply(kind="error", error="there is no usable device key: see the daemon's log")
         image, now = self._image, self._clock.now()
+        if image.degraded is not None:
+            held = f"{image.degraded.held} records are in memory alone"
+            return Reply(kind="error", error=f"{image.degraded.trouble}: {held}; mend the disk")
         checkpoint = Checkpoint(
             gateway=image.station.gateway,
             number=image.number,
@@ -252,6 +325,15 @@ class LocalSocket:
                 return
             else:
                 return
+
+
+def _up_to(documents: tuple[bytes, ...], bytes_max: int) -> Iterator[bytes]:
+    size = 0
+    for document in documents:
+        size += len(document)
+        if size > bytes_max:
+            return
+        yield document
 
 
 def _technicians(ask: AskTag) -> TagClaim:
@@ -287,13 +369,23 @@ class LocalClient:
 
     async def ask(self, ask: Ask) -> Reply:
         """One exchange. Raises `OSError` where no daemon answers."""
+        async with self.talking() as exchange:
+            return await exchange(ask)
+
+    @asynccontextmanager
+    async def talking(self) -> AsyncIterator[Callable[[Ask], Awaitable[Reply]]]:
+        """Several exchanges over one connection. Raises `OSError` where no daemon answers."""
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=8 * LINE_MAX)
-        try:
+
+        async def exchange(ask: Ask) -> Reply:
             writer.write(msgspec.json.encode(ask) + b"\n")
             await writer.drain()
             line = await reader.readline()
+            if not line.endswith(b"\n"):
+                raise ConnectionResetError(f"the daemon at {self._path} ended the exchange")
+            return msgspec.json.decode(line, type=Reply)
+
+        try:
+            yield exchange
         finally:
             writer.close()
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError(f"the daemon at {self._path} ended the exchange")
-        return msgspec.json.decode(line, type=Reply)

@@ -54,9 +54,11 @@ from gateway.core.records import (
 )
 from gateway.core.trust_records import (
     JournalLost,
+    JournalMended,
     KeyRevoked,
     MarksAhead,
     RootInstalled,
+    Sealed,
     TimeNoted,
     TimeSet,
 )
@@ -64,7 +66,16 @@ from gateway.core.trust_records import (
 NAMED_MAX = 5
 """Homes of one record that are named in a line; of more only their number is said."""
 MOVES = {Move.CLOSE: "close", Move.OPEN: "opening", Move.RELEASE: "release"}
-_Trust = RootInstalled | KeyRevoked | TimeSet | TimeNoted | JournalLost | MarksAhead
+_Trust = (
+    RootInstalled
+    | KeyRevoked
+    | TimeSet
+    | TimeNoted
+    | JournalLost
+    | JournalMended
+    | MarksAhead
+    | Sealed
+)
 _Papers = (
     _Trust
     | SiteInstalled
@@ -151,6 +162,12 @@ def _of_trust(body: _Trust) -> str:
         case JournalLost():
             known = "nothing is known of before" if body.amnesia else "rebuilt from the archive"
             return f"the journal was lost ({body.trouble or 'it is not there'}): {known}"
+        case JournalMended():
+            lasted = duration(body.lasted_ms)
+            held = f"{body.held} records before this one were held in memory"
+            return f"the disk takes records again after {lasted} of {body.trouble}: {held}"
+        case Sealed():
+            return "the gateway signed for all records before this one"
         case MarksAhead():
             return "newer documents than the journal's were here: send them again"
         case _:

@@ -17,6 +17,7 @@ from gateway.console.words import (
     ended_in_words,
 )
 from gateway.core.fact import Outcome, PollingSeen
+from gateway.core.image import Degraded
 from gateway.core.model import Brake, Cause, TimeSource
 from gateway.core.status import GraceStatus, MeterStatus, RootStatus, Status, StopStatus
 
@@ -65,6 +66,8 @@ def status_lines(status: Status) -> Iterator[str]:
         "theirs have not ended"
     )
     yield f"records   {status.records}, {status.outbox} not yet at the head end"
+    if status.degraded is not None:
+        yield f"journal   {_degraded(status.degraded, status.mono_ms)}"
     if status.refusals:
         names = ", ".join(f"{name} {count}" for name, count in sorted(status.refusals.items()))
         yield f"refused   {names}"
@@ -78,6 +81,15 @@ def status_lines(status: Status) -> Iterator[str]:
         yield from _meter_lines(meter)
     for alarm in status.alarms:
         yield f"ALARM     {alarm}: {ALARMS[alarm]}"
+
+
+def _degraded(degraded: Degraded, mono_ms: int) -> str:
+    """Why the disk takes nothing, and what waits for it."""
+    more = "; no more are held, and nothing more is closed" if degraded.full else ""
+    return (
+        f"{degraded.trouble} for {duration(mono_ms - degraded.since_ms)}: {degraded.held} records "
+        f"are held in memory until the disk takes them{more}"
+    )
 
 
 def _polling(seen: PollingSeen) -> str:

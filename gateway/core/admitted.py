@@ -11,6 +11,12 @@ from gateway.core.signature import Verified
 
 ACCEPTED = Answer(accepted=True, word="ACCEPTED")
 DUPLICATE = Answer(accepted=True, word="DUPLICATE")
+JOURNAL_DEGRADED = Answer(
+    accepted=False,
+    word="JOURNAL_DEGRADED",
+    detail="the disk takes nothing, so nothing is believed; say it again when that is mended",
+)
+"""To every claim while the disk takes nothing."""
 
 
 class Admission(Value):

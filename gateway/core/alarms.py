@@ -18,6 +18,8 @@ class Alarm(StrEnum):
     """The utility said two things under one number: somebody else may hold one of its keys."""
     JOURNAL_LOST = "JOURNAL_LOST"
     """The journal is not the one that was: it was lost, or an old one put back."""
+    JOURNAL_DEGRADED = "JOURNAL_DEGRADED"
+    """The disk takes nothing: what is done is held in memory, and no document is taken."""
     BEHIND = "BEHIND"
     """Newer documents than those in force were here: they have to be sent again."""
     AMNESIA = "AMNESIA"

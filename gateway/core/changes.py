@@ -51,9 +51,11 @@ from gateway.core.switched import (
 )
 from gateway.core.trust_records import (
     JournalLost,
+    JournalMended,
     KeyRevoked,
     MarksAhead,
     RootInstalled,
+    Sealed,
     TimeNoted,
     TimeSet,
 )
@@ -71,8 +73,10 @@ def apply(image: Image, record: Record, document: Document | None) -> Image:
     at = instant_of(record)
     image = _at_least(image, record)
     match body:
-        case Started() | KeyRevoked() | TimeNoted():
+        case Started() | KeyRevoked() | TimeNoted() | JournalMended():
             return image
+        case Sealed():
+            return with_kept(image, sealed=at)
         case RootInstalled() | SiteInstalled() | ListInstalled() | ReceiptAccepted() | TimeSet():
             return paper_installed(image, body, document, at)
         case JournalLost() | MarksAhead():
@@ -89,11 +93,8 @@ def apply(image: Image, record: Record, document: Document | None) -> Image:
             return _refused(image, body, at)
         case TagPlaced() | TagRemoved():
             return _tagged(image, body, at)
-        case HeadEndLost():
-            since = at if body.heard_ms is None else at_ms(at, body.heard_ms)
-            return with_kept(image, head_end=HeadEndKnown(heard=False, since=since))
-        case HeadEndBack():
-            return with_kept(image, head_end=HeadEndKnown(heard=True, since=at))
+        case HeadEndLost() | HeadEndBack():
+            return with_kept(image, head_end=_head_end(body, at))
         case _:
             return _of_switches(image, record, body, at)
 
@@ -146,6 +147,13 @@ def _of_switches(
             )
         case _:
             assert_never(body)
+
+
+def _head_end(body: HeadEndLost | HeadEndBack, at: Instant) -> HeadEndKnown:
+    if isinstance(body, HeadEndBack):
+        return HeadEndKnown(heard=True, since=at)
+    since = at if body.heard_ms is None else at_ms(at, body.heard_ms)
+    return HeadEndKnown(heard=False, since=since)
 
 
 def _grave(image: Image, word: str, record: Record) -> Image:

@@ -40,6 +40,7 @@ class OpenVerdict(StrEnum):
     NOT_YET_VALID = "NOT_YET_VALID"
     CLOCK_UNKNOWN = "CLOCK_UNKNOWN"
     MEMORY_LOST = "MEMORY_LOST"
+    JOURNAL_DEGRADED = "JOURNAL_DEGRADED"
     LIST_STALE = "LIST_STALE"
     NEWER_PAID = "NEWER_PAID"
     NOT_FORCED = "NOT_FORCED"
@@ -150,6 +151,11 @@ def _clock_unknown(task: Task, _: Image, now: Now) -> bool:
 def _memory_lost(_: Task, image: Image, __: Now) -> bool:
     """Newer documents than those in force were here, or nothing is known of what was."""
     return image.memory is not Memory.WHOLE
+
+
+def _journal_degraded(_: Task, image: Image, __: Now) -> bool:
+    """The disk takes nothing: what is done now would be forgotten by a power cut."""
+    return image.degraded is not None
 
 
 def _list_stale(task: Task, image: Image, now: Now) -> bool:
@@ -279,6 +285,7 @@ _OF_EVERY_ORDER: tuple[tuple[OpenVerdict, OpenGuard], ...] = (
     (OpenVerdict.NOT_YET_VALID, _not_yet_valid),
     (OpenVerdict.CLOCK_UNKNOWN, _clock_unknown),
     (OpenVerdict.MEMORY_LOST, _memory_lost),
+    (OpenVerdict.JOURNAL_DEGRADED, _journal_degraded),
     (OpenVerdict.LIST_STALE, _list_stale),
 )
 _OF_THE_METER: tuple[tuple[OpenVerdict, OpenGuard], ...] = (

@@ -38,6 +38,8 @@ def may_be_given(meter: Meter, image: Image, now: Now) -> bool:
     site = image.kept.site
     if site is None or site.grace is None or _given(meter, image) is not None:
         return False
+    if image.degraded is not None:
+        return False  # a power cut would forget it, and it would be given twice
     word = image.word(meter.account)
     if word is not None and word.standing is Standing.PAID:
         return False

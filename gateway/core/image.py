@@ -44,6 +44,20 @@ DONE = frozenset({Outcome.CLOSED_VERIFIED, Outcome.CLOSED_UNVERIFIED, Outcome.AR
 """The outcomes of a close after which nothing more is to be sent."""
 
 
+class Degraded(Value):
+    """The disk takes nothing: what was decided since is in the memory of this process alone.
+
+    `trouble` is the journal's word for why; `held`: records that wait for the disk; `full`: no
+    more are held, and nothing more is begun.
+    """
+
+    trouble: str
+    since_ms: int
+    """On the boot clock."""
+    held: int
+    full: bool = False
+
+
 class Image(Value, dict=True):
     """One instant. Volatile members start empty after a restart and are seen anew.
 
@@ -76,9 +90,16 @@ class Image(Value, dict=True):
     """When this process began to listen (boot clock)."""
     in_flight: frozenset[int] = frozenset()
     """Commands that were handed to the bus room by this process, by number."""
+    degraded: Degraded | None = None
+    """None: what is written down reaches the disk."""
     written_refusals: tuple[int, ...] = ()
     """When refusals were recorded in the last minute (boot clock)."""
     unwritten_refusals: int = 0
+
+    @property
+    def written(self) -> int:
+        """The number of the last record that is on disk."""
+        return self.number - (0 if self.degraded is None else self.degraded.held)
 
     @property
     def limits(self) -> Limits:

@@ -233,3 +233,5 @@ class Kept(Value):
     firm_low_ms: int = 0
     """The same by a trusted source alone: documents count up to 400 days beyond it."""
     bound: TimeBound | None = None
+    sealed: Instant | None = None
+    """When the gateway last signed for its journal."""

@@ -53,7 +53,7 @@ def readmit(archived: Archived, image: Image) -> Admission:
         case Receipt():
             bodies = _of_receipt(document, verified, image)
         case Order():
-            bodies = _of_order(document, verified)
+            bodies = _of_order(document, verified, image)
         case Time():
             bodies = ()  # it was of its minute
         case _:
@@ -68,8 +68,13 @@ def _of_receipt(receipt: Receipt, verified: Verified, image: Image) -> tuple[Bod
     return (body_of_receipt(receipt, verified, Road.ARCHIVE),)
 
 
-def _of_order(order: Order, verified: Verified) -> tuple[Body, ...]:
-    act = order.act
+def _of_order(order: Order, verified: Verified, image: Image) -> tuple[Body, ...]:
+    act, kept = order.act, image.kept
+    unanswered = kept.amnesia is None and order.seq > kept.newest.order.seq
+    if unanswered and isinstance(act, ReleaseHold | EndIsolation):
+        # Archived, and then the power failed: its sender never heard of it and may have thought
+        # better of it. What keeps people safe ends by an order that comes through the door.
+        return ()
     restored = OrderRestored(
         id=order.id,
         seq=order.seq,

@@ -25,9 +25,11 @@ from gateway.core.model import (
 from gateway.core.orders import Act
 from gateway.core.trust_records import (
     JournalLost,
+    JournalMended,
     KeyRevoked,
     MarksAhead,
     RootInstalled,
+    Sealed,
     TimeNoted,
     TimeSet,
 )
@@ -286,6 +288,8 @@ Body = (
     Started
     | JournalLost
     | MarksAhead
+    | JournalMended
+    | Sealed
     | RootInstalled
     | KeyRevoked
     | TimeSet

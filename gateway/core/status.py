@@ -7,7 +7,7 @@ every word in it is the one rule's or a count.
 from gateway.core.alarms import Alarm
 from gateway.core.fact import BrokerSeen, BusSeen, Move, Outcome, TagKind, Why
 from gateway.core.grace import standing_graces
-from gateway.core.image import Image
+from gateway.core.image import Degraded, Image
 from gateway.core.kept import HOUR_MS, Restored
 from gateway.core.marks import Memory
 from gateway.core.model import Meter, Now, SupplyState, TimeSource, Value
@@ -142,6 +142,8 @@ class Status(Value):
     records: int
     acked_through: int
     outbox: int
+    degraded: Degraded | None
+    """None: what is written down reaches the disk."""
     refusals: dict[str, int]
     forced: tuple[str, ...]
     buses: tuple[BusSeen, ...]
@@ -198,9 +200,10 @@ def status_of(image: Image, now: Now) -> Status:
         graces=_graces(image, now),
         order_seq=kept.newest.order.seq,
         tasks=len(kept.tasks),
-        records=image.number,
+        records=image.written,
         acked_through=image.acked_through,
-        outbox=image.number - image.acked_through,
+        outbox=image.written - image.acked_through,
+        degraded=image.degraded,
         refusals=dict(kept.refusals),
         forced=kept.forced,
         buses=tuple(image.buses[name] for name in sorted(image.buses)),
@@ -213,7 +216,8 @@ def status_of(image: Image, now: Now) -> Status:
 def notable(image: Image) -> tuple[object, ...]:
     """What a new status is worth sending for: everything but ages, readings and counters."""
     buses = tuple((name, bus.open, bus.silent) for name, bus in sorted(image.buses.items()))
-    return (image.number, image.acked_through, image.broker, image.head_end, buses)
+    trouble = None if image.degraded is None else image.degraded.trouble
+    return (image.number, image.acked_through, image.broker, image.head_end, buses, trouble)
 
 
 def _waits(meter: MeterStatus) -> bool:
@@ -351,6 +355,7 @@ def _alarms(
         Alarm.ROOT_EXPIRED: expires is not None and expires < now.wall_low_ms,
         Alarm.EQUIVOCATION: _untold(Alarm.EQUIVOCATION, image),
         Alarm.JOURNAL_LOST: _untold(Alarm.JOURNAL_LOST, image),
+        Alarm.JOURNAL_DEGRADED: image.degraded is not None,
         Alarm.BEHIND: image.memory is Memory.BEHIND,
         Alarm.AMNESIA: image.memory is Memory.AMNESIA,
         Alarm.PROMISE_AT_RISK: any(_at_risk(meter, image) for meter in dark),

@@ -27,6 +27,23 @@ class MarksAhead(Tagged, tag="marks_ahead"):
     marks: Marks
 
 
+class JournalMended(Tagged, tag="journal_mended"):
+    """The disk takes records again; so many before this one were held in memory until now."""
+
+    trouble: str
+    held: int
+    lasted_ms: int
+
+
+class Sealed(Tagged, tag="sealed"):
+    """The gateway's own signed word for its journal up to the record before this one.
+
+    `checkpoint` is a compact `fg-record+jws` (`documents.Checkpoint`).
+    """
+
+    checkpoint: str
+
+
 class RootInstalled(Tagged, tag="root_installed"):
     """The next root of trust came into force. `clock_reset`: its time keys are others."""
 

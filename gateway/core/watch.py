@@ -28,6 +28,15 @@ def watched(image: Image, now: Now, look_again: Callable[[int], None]) -> Iterat
         yield from _transformer(dt, image, now, look_again)
 
 
+def seal_due(image: Image, now: Now) -> bool:
+    """Whether the gateway has not signed for its journal in this boot, or not for a day.
+
+    Whoever has something to write looks: a gateway that runs writes at least once a day.
+    """
+    sealed = image.kept.sealed
+    return sealed is None or sealed.boot != now.boot or at_least_ms(sealed, now) >= DAY_MS
+
+
 def _time(image: Image, now: Now) -> Iterator[Body]:
     # A gateway that has had nothing to write for months must not wake from a power failure in the
     # belief that it is the day of its last record. Any reading brings it to look: no deadline.

@@ -10,6 +10,7 @@ Acknowledgements go out in the order in which the messages came (MQTT 5.0, 4.6.0
 import asyncio
 from collections import deque
 
+from gateway.core.admitted import JOURNAL_DEGRADED
 from gateway.core.fact import (
     AckClaim,
     Answer,
@@ -40,6 +41,8 @@ class Intake:
         self._arrivals: deque[_Arrival] = deque()
         self._session: Session | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self.left = False
+        """Documents of this session were left to the broker: they come again with the next one."""
 
     def message(self, event: Arrived, message: Message, session: Session) -> None:
         """Hand in what a message says; it is acknowledged when the engine has answered."""
@@ -47,6 +50,7 @@ class Intake:
             # What the last session left unanswered will come again from the broker.
             self._session = session
             self._arrivals.clear()
+            self.left = False
         arrival = _Arrival(message)
         self._arrivals.append(arrival)
         self._waiting.append((event, arrival))
@@ -74,8 +78,10 @@ class Intake:
         if arrival is None:
             return self._inbox.post(event)
 
-        def answered(_answer: Answer) -> None:
+        def answered(answer: Answer) -> None:
             arrival.answered = True
+            # The disk takes nothing: what is not acknowledged the broker keeps meanwhile.
+            arrival.left = answer == JOURNAL_DEGRADED and isinstance(event, DocumentClaim)
             self._acknowledge()
 
         return self._inbox.post(event, answered)
@@ -87,7 +93,9 @@ class Intake:
     def _acknowledge(self) -> None:
         while self._arrivals and self._arrivals[0].answered:
             arrival = self._arrivals.popleft()
-            if self._session is not None:
+            if arrival.left:
+                self.left = True
+            elif self._session is not None:
                 self._session.acknowledge(arrival.message)
         self._keep_pace()
 
@@ -101,13 +109,14 @@ class Intake:
 
 
 class _Arrival:
-    """A message and whether the engine has answered it."""
+    """A message, whether the engine has answered it, and whether it is left to the broker."""
 
-    __slots__ = ("answered", "message")
+    __slots__ = ("answered", "left", "message")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.answered = False
+        self.left = False
 
 
 def read_message(message: Message, topics: Topics) -> Arrived | None:

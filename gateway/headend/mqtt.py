@@ -127,6 +127,8 @@ class HeadEnd:
             self._publish(session, self._topics.birth, self._birth(self._newest()), retain=True)
             while not session.lost.done():
                 self._changed.clear()
+                if self._intake.left and self._newest().degraded is None:
+                    return "documents wait at the broker for a new connection"
                 self._send_status(session)
                 await self._send_records(session)
                 await self._until_changed(self._next_deadline_s(session))
@@ -147,7 +149,7 @@ class HeadEnd:
     async def _send_records(self, session: Session) -> None:
         loop, outbox = asyncio.get_running_loop(), self._outbox
         image = self._newest()
-        outbox.note(image.number, image.acked_through, loop.time())
+        outbox.note(image.written, image.acked_through, loop.time())
         if self._overdue(session):
             log.info("nothing acknowledged after record %d; sending again", image.acked_through)
             outbox.count_as_lost()

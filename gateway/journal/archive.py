@@ -16,19 +16,13 @@ from pathlib import Path
 
 from gateway.core.model import Digest
 from gateway.core.signature import DocumentType, Rejected, claimed_by, digest_of, tokens_of
-from gateway.journal.files import make_directory, sync_directory, write_synced
+from gateway.journal.files import make_directory, sync_directory, write_all_synced
+from gateway.journal.limits import JournalSettings
 from gateway.journal.trouble import named_errors
 from gateway.ports import ArchivedDocument
 
 logger = logging.getLogger(__name__)
 
-KEPT_MAX = {
-    DocumentType.SITE: 16,
-    DocumentType.LIST: 64,
-    DocumentType.RECEIPT: 20_000,
-    DocumentType.TIME: 16,
-}
-"""Files of a type; of roots every one is needed. Orders are counted together with receipts."""
 NAMED_MAX = 5
 """Files that one line of the log names."""
 _ADDS = "list-adds"
@@ -44,6 +38,7 @@ _TYPES = {word: kind for kind, word in _WORDS.items()} | {_ADDS: DocumentType.LI
 _NAME = re.compile(rf"([0-9]{{12}})-({'|'.join(_TYPES)})-([0-9a-f]{{64}})\.jws")
 _OF_THEIR_MINUTE = frozenset({_WORDS[DocumentType.ORDER], _WORDS[DocumentType.TIME]})
 _PART = ".part"
+_OF_MANY = frozenset({DocumentType.RECEIPT, DocumentType.TIME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +62,36 @@ class _Entry:
 class Archive:
     """The files of one directory. Every call may wait for the disk."""
 
-    def __init__(self, directory: Path) -> None:
-        """Nothing is read here: see `open`."""
+    def __init__(self, directory: Path, limits: JournalSettings | None = None) -> None:
+        """Nothing is read here: see `open`. `limits`: how many files of a type are kept."""
         self._directory = directory
+        self._limits = limits or JournalSettings()
         self._entries: dict[DocumentType, dict[Digest, _Entry]] = {}
         self._by_digest: dict[Digest, _Entry] = {}
         self._surplus: list[_Entry] = []
         self._last = 0
 
-    def open(self) -> None:
+    def open(self, *, writable: bool = True) -> None:
         """Make the directory or look what is in it, and remove what was never finished.
 
-        Raises `JournalError`.
+        Where it is not `writable`, it is only looked at. Raises `JournalError`.
         """
         self._entries = {kind: {} for kind in _WORDS if kind is not DocumentType.ORDER}
         self._by_digest.clear()
         self._surplus.clear()
         with named_errors(self._directory):
-            make_directory(self._directory)
-            names = sorted(path.name for path in self._directory.iterdir())
+            if writable:
+                make_directory(self._directory)
+            there = self._directory.is_dir()
+            names = sorted(path.name for path in self._directory.iterdir()) if there else []
             for name in names:
-                if name.endswith(_PART):
-                    (self._directory / name).unlink()
-                elif found := _NAME.fullmatch(name):
+                if found := _NAME.fullmatch(name):
                     self._add(_Entry(int(found[1]), found[2], Digest(found[3])))
-            # A process that was killed in `keep` may have left a name that is not on the disk yet.
-            sync_directory(self._directory)
+                elif name.endswith(_PART) and writable:
+                    (self._directory / name).unlink()
+            if writable:
+                # Who was killed in `keep` may have left a name that is not on the disk yet.
+                sync_directory(self._directory)
 
     def __len__(self) -> int:
         """How many documents are kept."""
@@ -112,11 +111,16 @@ class Archive:
         if not new:
             return
         with named_errors(self._directory):
-            for document in new.values():
-                entry = _Entry(self._last + 1, _word_of(document), document.digest)
-                part = self._directory / (entry.name + _PART)
-                write_synced(part, document.raw)
-                part.rename(self._directory / entry.name)
+            entries = [
+                _Entry(self._last + at, _word_of(document), document.digest)
+                for at, document in enumerate(new.values(), start=1)
+            ]
+            parts = [self._directory / _written_as(entry) for entry in entries]
+            raws = (document.raw for document in new.values())
+            write_all_synced(self._directory, dict(zip(parts, raws, strict=True)))
+            for entry, part in zip(entries, parts, strict=True):
+                if part.name != entry.name:
+                    part.rename(self._directory / entry.name)
                 self._add(entry)
             sync_directory(self._directory)
 
@@ -126,7 +130,7 @@ class Archive:
         Raises `JournalError`.
         """
         for kind, entries in self._entries.items():
-            for entry in _old_ones(kind, entries):
+            for entry in _old_ones(kind, entries, self._limits.files_max(kind)):
                 self._forget(entry)
                 self._surplus.append(entry)
         with named_errors(self._directory):
@@ -198,11 +202,19 @@ class Archive:
             )
 
 
+def _written_as(entry: _Entry) -> str:
+    # A file that a power cut tears must not count as the newest of its type, for which older ones
+    # are removed. One of many may be torn: it is left out, and its name spares the disk a rename.
+    return entry.name if entry.counted_as in _OF_MANY else entry.name + _PART
+
+
 def _word_of(document: ArchivedDocument) -> str:
     return _ADDS if document.adds else _WORDS[document.type]
 
 
-def _old_ones(kind: DocumentType, entries: dict[Digest, _Entry]) -> list[_Entry]:
+def _old_ones(
+    kind: DocumentType, entries: dict[Digest, _Entry], files_max: int | None
+) -> list[_Entry]:
     """Of one type, in the order of arrival, those that nothing is made of any more."""
     before: list[_Entry] = []
     base = 0
@@ -213,7 +225,7 @@ def _old_ones(kind: DocumentType, entries: dict[Digest, _Entry]) -> list[_Entry]
         if whole:
             before, base = lists[: whole[-1]], 1
     first = len(before) + base
-    over = len(entries) - len(before) - KEPT_MAX.get(kind, len(entries))
+    over = 0 if files_max is None else len(entries) - len(before) - files_max
     return [*before, *islice(entries.values(), first, first + max(0, over))]
 
 

@@ -6,8 +6,9 @@ statements: aiosqlite runs a statement whose caller was cancelled all the same, 
 of two tasks on one connection fall into one transaction. So callers hand a request over and await a
 shielded answer.
 
-What SQLite finds damaged, or what breaks the chain, is set aside at the start, and a new journal is
-begun: what the archive and the marks hold is taken up by the engine.
+What SQLite finds damaged, or what breaks the chain, is set aside, and a new journal is begun: what
+the archive and the marks hold is taken up by the engine. Where the disk takes nothing, what it
+holds is read into memory, and nothing is committed: see `beginning`.
 
 Implements `ports.Journal`.
 """
@@ -15,30 +16,36 @@ Implements `ports.Journal`.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiosqlite
+import msgspec
 
-from gateway.core.records import CHAIN_START, Stored, chain_hash
+from gateway.core.records import CHAIN_START, Stored
 from gateway.journal.archive import Archive
-from gateway.journal.aside import set_aside, suspect_mark
+from gateway.journal.beginning import Beginning, Begun
+from gateway.journal.failing import Disk
+from gateway.journal.limits import JournalSettings
+from gateway.journal.looking import LOOK_AFTER_S, Looking
 from gateway.journal.marks import MarksPair, Slot
-from gateway.journal.opening import open_database
 from gateway.journal.reading import (
     Position,
     chain_at,
     not_held,
-    position_of,
     records_after,
     story_of,
 )
+from gateway.journal.readings import readings_after
+from gateway.journal.resting import Rest
+from gateway.journal.retention import Retention
+from gateway.journal.stats import written_bytes
 from gateway.journal.trouble import JournalError, Trouble, named_errors
-from gateway.ports import Batch, Loaded
+from gateway.journal.writing import continued, write
+from gateway.ports import Batch, Loaded, StoredReading
 
 __all__ = ["JournalError", "SqliteJournal"]
 
@@ -64,16 +71,28 @@ class SqliteJournal:
         archive_directory: Path | None = None,
         marks_directory: Path | None = None,
         commissioned: bool = False,
+        limits: JournalSettings | None = None,
     ) -> None:
         """Nothing is opened here: see `open`."""
         self._path = path
-        self._archive = Archive(archive_directory or path.with_name("archive"))
+        self._limits = limits or JournalSettings()
+        self._archive = Archive(archive_directory or path.with_name("archive"), self._limits)
         self._marks = MarksPair(marks_directory or path.with_name("marks"))
-        self._commissioned = commissioned
+        self._beginning = Beginning(path, self._archive, self._marks, commissioned=commissioned)
         self._requests: asyncio.Queue[_Request | None] = asyncio.Queue()
         self._owner: asyncio.Task[None] | None = None
         self._database: aiosqlite.Connection
         self._position = Position(number=0, chain=CHAIN_START, acked_through=0)
+        self._waits: JournalError | None = None
+        self._disk = Disk(path)
+        self._rest = Rest(path)
+        self._looking = Looking(path)
+        self._looker: asyncio.Task[None] | None = None
+        self._retention = Retention(path, self._limits, self._follow)
+        self._marks_due: Slot | None = None
+        self._marks_known: Slot | None = None
+        """What the marks' own file says, where this journal holds its record."""
+        self._prune_due = False
 
     @classmethod
     async def open(
@@ -83,6 +102,7 @@ class SqliteJournal:
         archive_directory: Path | None = None,
         marks_directory: Path | None = None,
         commissioned: bool = False,
+        limits: JournalSettings | None = None,
     ) -> Self:
         """Open the file at `path`, or make it with mode 0600. Raises `JournalError`.
 
@@ -95,14 +115,11 @@ class SqliteJournal:
             archive_directory=archive_directory,
             marks_directory=marks_directory,
             commissioned=commissioned,
+            limits=limits,
         )
-        try:
-            journal._database = await journal._opened()
-        except JournalError as error:
-            if error.trouble is not Trouble.CORRUPT:
-                raise
-            journal._database = await journal._begun_anew(error)
+        journal._take(await journal._beginning.find())
         journal._owner = asyncio.create_task(journal._own(), name="journal")
+        journal._looker = asyncio.create_task(journal._look(), name="journal's pages")
         return journal
 
     async def load(self) -> Loaded:
@@ -129,14 +146,73 @@ class SqliteJournal:
         return await self._ask(lambda database: records_after(database, number, bytes_max))
 
     async def chain_at(self, number: int) -> bytes | None:
-        """The chain hash of a record (of 0: 32 zero bytes); None where there is no such record."""
+        """The chain hash of a record (of 0: 32 zero bytes); None where there is no such record.
+
+        Of the last one that retention removed it is still known.
+        """
         return await self._ask(lambda database: chain_at(database, number))
+
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[StoredReading, ...]:
+        """Readings with a higher ordinal, oldest first; thinned ones leave gaps."""
+        return await self._ask(
+            lambda database: readings_after(database, self._path, ordinal, count_max)
+        )
+
+    async def tidy(self, wall_low_ms: int) -> None:
+        """Remove what is kept no longer, at a time that is certainly not before this.
+
+        In small steps: who asks for something meanwhile waits for one of them at most. Raises
+        `JournalError`; what was removed by then is removed.
+        """
+        self._retention.begin(wall_low_ms)
+        while await self._ask(self._tidied):
+            pass
+
+    async def rest(self) -> bool:
+        """Let the file stand still: what is committed from here on stays in its log.
+
+        False: it is read as a whole already, or there is no file.
+        """
+        return await self._ask(self._begin_rest)
+
+    async def end_rest(self) -> bool:
+        """Let it go on. False: it went on before, because its log grew too large."""
+        return await self._ask(self._rest.end)
+
+    async def documents(self, digests: Sequence[str]) -> tuple[bytes, ...]:
+        """Those of the archive's documents that are readable, as they arrived."""
+
+        async def read(_: aiosqlite.Connection) -> tuple[bytes, ...]:
+            found = await asyncio.to_thread(self._archive.read, digests)
+            return tuple(found[one].raw for one in digests if one in found)
+
+        return await self._ask(read)
+
+    def written_bytes(self) -> int | None:
+        """What this process has sent to its disks; None: the kernel does not say."""
+        return written_bytes()
+
+    async def look_through(self) -> str:
+        """Read every page and record while the journal is in use; what is damaged, or nothing.
+
+        What is damaged makes the next commit fail, and is set aside at the next opening.
+        """
+        damage = await self._looking.through(self)
+        if damage and self._waits is None:
+            self._waits = self._error(Trouble.CORRUPT, damage)
+            await self._disk.suspect()
+            logger.error("%s", self._waits)
+        return damage
 
     async def close(self) -> None:
         """Finish what was begun and release the file. Closing again changes nothing."""
-        if self._owner is not None:
-            self._requests.put_nowait(None)
-            await asyncio.shield(self._owner)
+        if self._owner is None or self._looker is None:
+            return
+        self._requests.put_nowait(None)
+        self._looker.cancel()
+        await asyncio.wait({self._looker})
+        await asyncio.shield(self._owner)
+        self._looking.close()
 
     async def _ask(self, work: Work[T]) -> T:
         if self._owner is None or self._owner.done():
@@ -164,81 +240,74 @@ class SqliteJournal:
         except asyncio.CancelledError:
             request.done.cancel()
             raise
+        except JournalError as error:
+            request.done.set_exception(await self._disk.judged(error))
         except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it
-            if isinstance(error, JournalError) and error.trouble is Trouble.CORRUPT:
-                with contextlib.suppress(OSError):  # what is told to the caller matters more
-                    await asyncio.to_thread(suspect_mark(self._path).touch, mode=0o600)
             request.done.set_exception(error)
 
-    async def _opened(self, lost: str = "") -> aiosqlite.Connection:
-        database = await open_database(self._path)
-        try:
-            with named_errors(self._path):
-                await asyncio.to_thread(self._archive.open)
-                self._position = await position_of(database, self._path)
-                if self._position.new is None:
-                    await self._begin(database, lost)
-        except BaseException:
-            await database.close()
-            raise
-        return database
+    async def _look(self) -> None:
+        await asyncio.sleep(LOOK_AFTER_S)
+        with contextlib.suppress(JournalError):  # whoever commits hears of it
+            await self.look_through()
 
-    async def _begin(self, database: aiosqlite.Connection, lost: str) -> None:
-        found = len(self._archive) > 0 or self._marks.there
-        new = not (found or self._commissioned or lost)
-        await database.execute("UPDATE meta SET new = ?, lost = ?", (new, lost))
-        self._position = replace(self._position, new=new, lost=lost)
+    async def _begin_rest(self, database: aiosqlite.Connection) -> bool:
+        return self._waits is None and await self._rest.begin(database)
 
-    async def _begun_anew(self, trouble: JournalError) -> aiosqlite.Connection:
-        with named_errors(self._path):
-            name = await asyncio.to_thread(set_aside, self._path)
-        lost = f"{trouble.trouble}: {trouble.detail}; it was set aside as {name}"
-        logger.error("%s: %s", self._path, lost)
-        return await self._opened(lost)
+    def _take(self, begun: Begun) -> None:
+        self._database, self._position, self._waits = begun.database, begun.position, begun.waits
+        self._retention = Retention(self._path, self._limits, self._follow)
 
     async def _commit(self, database: aiosqlite.Connection, batch: Batch) -> None:
         if batch == Batch():
             return
-        before, after = self._position, self._continued(batch)
-        if not before.acked_through <= after.acked_through <= after.number:
-            said = f"acknowledged {after.acked_through} of {after.number}"
-            self._refuse(f"{said}, {before.acked_through} before")
+        if self._waits is not None:
+            raise await self._disk.still_waits(self._waits)
+        before, after = self._position, continued(self._position, batch, self._path)
+        await self._catch_up()
         if batch.documents:
             await asyncio.to_thread(self._archive.keep, batch.documents)
         if batch.records:
             after = replace(after, taken_up=self._archive.last)
-        async with _transaction(database):
-            await database.executemany(
-                "INSERT INTO records (number, chain, content) VALUES (?, ?, ?)",
-                [(record.number, record.chain, record.content) for record in batch.records],
-            )
-            if batch.checkpoint is not None:
-                digest = chain_hash(after.chain, batch.checkpoint)
-                await database.execute("DELETE FROM checkpoints")
-                await database.execute(
-                    "INSERT INTO checkpoints (number, digest, content) VALUES (?, ?, ?)",
-                    (after.number, digest, batch.checkpoint),
-                )
-            if after.acked_through != before.acked_through:
-                await database.execute("UPDATE meta SET acked_through = ?", (after.acked_through,))
-            if after.taken_up != before.taken_up:
-                await database.execute("UPDATE meta SET taken_up = ?", (after.taken_up,))
+        await write(database, before, after, batch)
         self._position = after
+        self._disk.works()
+        self._prune_due |= bool(batch.documents)
         if batch.marks is not None:
-            await asyncio.to_thread(self._marks.write, batch.marks, after.number, after.chain)
-        if batch.documents:
-            await asyncio.to_thread(self._archive.prune)
+            self._marks_due = Slot(
+                generation=0, marks=batch.marks, number=after.number, chain=after.chain.hex()
+            )
+        await self._rest.keep_bounded(database)
+        # The batch is on disk: what fails now must not be told as if it were not. It is done
+        # before the next one, which fails for it, with nothing written.
+        try:
+            await self._catch_up()
+        except JournalError as error:
+            logger.warning("%s", error)
 
-    def _continued(self, batch: Batch) -> Position:
-        number, chain = self._position.number, self._position.chain
-        for record in batch.records:
-            if record.number != number + 1:
-                self._refuse(f"record {record.number} after record {number}")
-            if record.chain != chain_hash(chain, record.content):
-                self._refuse(f"the chain of record {record.number} does not continue")
-            number, chain = record.number, record.chain
-        acked = self._position.acked_through if batch.acked_through is None else batch.acked_through
-        return replace(self._position, number=number, chain=chain, acked_through=acked)
+    async def _catch_up(self) -> None:
+        """Write the marks of what is on disk already, and remove what nobody needs any more."""
+        due = self._marks_due
+        if due is not None:
+            chain = bytes.fromhex(due.chain)
+            await asyncio.to_thread(self._marks.write, due.marks, due.number, chain)
+            self._marks_due, self._marks_known = None, due
+        if self._prune_due and not self._rest.begun:
+            await asyncio.to_thread(self._archive.prune)
+            self._prune_due = False
+
+    async def _tidied(self, database: aiosqlite.Connection) -> bool:
+        if self._waits is not None or self._rest.begun:
+            return False  # it waits for the disk, or for whoever reads the file as a whole
+        after = await self._retention.step(database, self._position)
+        self._position = after or self._position
+        return after is not None
+
+    async def _follow(self, through: int) -> None:
+        # The marks say of which record they are: before that one goes they become the last one's.
+        known, at = self._marks_known, self._position
+        if known is not None and known.number <= through and self._marks_due is None:
+            self._marks_due = msgspec.structs.replace(known, number=at.number, chain=at.chain.hex())
+        await self._catch_up()
 
     async def _load(self, database: aiosqlite.Connection) -> Loaded:
         try:
@@ -251,7 +320,7 @@ class SqliteJournal:
 
     async def _load_anew(self, database: aiosqlite.Connection, error: JournalError) -> Loaded:
         await database.close()
-        self._database = await self._begun_anew(error)
+        self._take(await self._beginning.anew(error))
         return await self._loaded(self._database)
 
     async def _loaded(self, database: aiosqlite.Connection) -> Loaded:
@@ -259,7 +328,8 @@ class SqliteJournal:
         empty = at.number == 0
         story = await story_of(database, self._path, self._archive)
         if story.doubted:
-            logger.warning("%s: the checkpoint is damaged: every record is read", self._path)
+            first = at.number - len(story.records) + 1
+            logger.warning("%s: a checkpoint is damaged: from record %d on", self._path, first)
         left = self._archive.read_all if empty else partial(self._archive.read_after, at.taken_up)
         archived = await asyncio.to_thread(left)
         documents = await asyncio.to_thread(self._archive.read, story.installed)
@@ -267,6 +337,7 @@ class SqliteJournal:
         if lacking:
             raise not_held(min(lacking), self._path)
         slot = await asyncio.to_thread(self._marks.newest)
+        self._marks_known = slot if slot is not None and await _follows(database, slot) else None
         return Loaded(
             checkpoint=story.checkpoint,
             records=story.records,
@@ -276,13 +347,12 @@ class SqliteJournal:
             acked_through=at.acked_through,
             lost=at.lost if empty else "",
             marks=None if slot is None else slot.marks,
-            marks_followed=slot is not None and await _follows(database, slot),
+            marks_followed=self._marks_known is not None,
             archived=archived,
             new=empty and bool(at.new),
+            readings_last=at.readings_last,
+            readings_acked_through=at.readings_acked,
         )
-
-    def _refuse(self, detail: str) -> NoReturn:
-        raise self._error(Trouble.DISCONTINUOUS, detail)
 
     def _error(self, trouble: Trouble, detail: str) -> JournalError:
         return JournalError(trouble, self._path, detail)
@@ -291,16 +361,3 @@ class SqliteJournal:
 async def _follows(database: aiosqlite.Connection, slot: Slot) -> bool:
     chain = await chain_at(database, slot.number)
     return chain is not None and chain.hex() == slot.chain
-
-
-@asynccontextmanager
-async def _transaction(database: aiosqlite.Connection) -> AsyncIterator[None]:
-    await database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        await database.execute("COMMIT")
-    except Exception:
-        # SQLite has rolled back by itself after a full disk or an I/O error.
-        if database.in_transaction:
-            await database.execute("ROLLBACK")
-        raise

@@ -6,10 +6,9 @@ that root would refuse whatever it has in force; the checks are those of `core`.
 
 from pathlib import Path
 
-import msgspec
-
-from gateway.core.documents import decode, decode_checkpoint
-from gateway.core.model import Digest, IdText, Value
+from gateway.core.device import Device, device_from, read_checkpoint
+from gateway.core.documents import decode
+from gateway.core.model import Digest, Value
 from gateway.core.papers import issued_at_ms, unrevoked
 from gateway.core.reading import read_badge
 from gateway.core.rotation import root_from
@@ -21,20 +20,17 @@ from gateway.core.signature import (
     Verified,
     claimed_by,
     digest_of,
-    public_key,
-    strict_json,
     tokens_of,
     verify,
 )
 from gateway.core.soundness import Unsound
-from gateway.core.trust import Algorithm, Key, Role, Root
+from gateway.core.trust import Root
 from gateway.utility.files import Mistake, read_whole
 from gateway.utility.roots import follow
 from gateway.utility.show import summary
 from gateway.utility.soundness import check_in_itself, check_signers
 
 BY_ROOT = FIELD_DOCUMENTS | {DocumentType.BADGE}
-BY_DEVICE = frozenset({DocumentType.RECORD})
 
 
 class Judgement(Value):
@@ -45,15 +41,6 @@ class Judgement(Value):
     detail: str
     digest: str
     """What a gateway's journal names it by."""
-
-
-class Device(Value):
-    """A gateway's own key, as its enrolment says it; other members are not looked at."""
-
-    gateway: IdText
-    kid: IdText
-    alg: Algorithm
-    public: str
 
 
 class Judge:
@@ -109,25 +96,11 @@ def read_device(path: Path) -> Device:
     """A gateway's enrolment, as its `init --json` says it. Raises `Mistake`."""
     mend = "give what the gateway's `init --json` printed"
     try:
-        device = msgspec.convert(strict_json(read_whole(path)), Device)
-        public_key(_key_of(device))
+        return device_from(read_whole(path))
     except Rejected as flaw:
         raise Mistake(path, f"not an enrolment ({flaw.detail})", mend) from flaw
-    except msgspec.ValidationError as error:
-        raise Mistake(path, f"not an enrolment ({error})", mend) from error
-    return device
 
 
 def _checkpoint(raw: bytes, device: Device) -> tuple[str, Verified]:
-    # The one key of a root that no gateway would ever be given.
-    verified = verify(raw, BY_DEVICE, Root(seq=1, issued_at=0, keys=(_key_of(device),)))
-    checkpoint = decode_checkpoint(verified)
-    if checkpoint.gateway != device.gateway:
-        raise Unsound(
-            "WRONG_AUDIENCE", f"gateway {device.gateway} speaks here for {checkpoint.gateway}"
-        )
+    checkpoint, verified = read_checkpoint(raw, device)
     return f"{verified.type} {summary(checkpoint)}", verified
-
-
-def _key_of(device: Device) -> Key:
-    return Key(kid=device.kid, alg=device.alg, public=device.public, roles=(Role.GATEWAY,))

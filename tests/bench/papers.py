@@ -29,8 +29,9 @@ from gateway.core.image import Image
 from gateway.core.model import GatewayId, Meter, ProfileAbility, Station
 from gateway.core.records import record_of
 from gateway.core.signature import FIELD_DOCUMENTS, verify
-from gateway.engine import BoundedInbox, Engine
+from gateway.engine import Engine
 from gateway.host.clock import HostClock, boot_id
+from gateway.inbox import BoundedInbox
 from gateway.journal.sqlite import SqliteJournal
 from tests.signing import ISSUED_AT_MS, ROOT, sign_list, sign_receipt, sign_site
 

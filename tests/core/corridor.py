@@ -1,10 +1,11 @@
 """An engine in memory: a journal that keeps its batches, a bus that keeps its commands."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
-from gateway.core.documents import AllowList, Document, Receipt, Site
+from gateway.core.documents import AllowList, Checkpoint, Document, Receipt, Site
 from gateway.core.fact import (
     Answer,
     DocumentClaim,
@@ -24,8 +25,9 @@ from gateway.core.kept import TimeBound
 from gateway.core.model import Now, Reading, Serial, SupplyState
 from gateway.core.orders import Order
 from gateway.core.records import Body, Stored, read_record
-from gateway.engine import BoundedInbox, Engine
-from gateway.ports import ArchivedDocument, Batch, Loaded
+from gateway.engine import Engine
+from gateway.inbox import BoundedInbox
+from gateway.ports import ArchivedDocument, Batch, Loaded, StoredReading
 from tests.core.papers import (
     BLANK,
     HOUR_MS,
@@ -54,7 +56,9 @@ class MemoryJournal:
         self.may_end = asyncio.Event()
         """A commit returns only when this is set."""
         self.may_end.set()
-        self.breaks: OSError | None = None
+        self.breaks: Exception | None = None
+        self.loads: Loaded | None = None
+        """What is left of an earlier journal, where there was one."""
 
     async def commit(self, batch: Batch) -> None:
         self.entered.set()
@@ -64,6 +68,8 @@ class MemoryJournal:
         self.batches.append(batch)
 
     async def load(self) -> Loaded:
+        if self.loads is not None:
+            return self.loads
         checkpoints = [at for at, batch in enumerate(self.batches) if batch.checkpoint is not None]
         newest = checkpoints[-1] if checkpoints else -1
         checkpoint = self.batches[newest].checkpoint if checkpoints else None
@@ -84,6 +90,13 @@ class MemoryJournal:
     async def chain_at(self, number: int) -> bytes | None:
         chains = {0: bytes(32)} | {stored.number: stored.chain for stored in self.stored()}
         return chains.get(number)
+
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[StoredReading, ...]:
+        readings = [reading for batch in self.batches for reading in batch.readings]
+        numbered = [
+            StoredReading(ordinal=at, reading=one) for at, one in enumerate(readings, start=1)
+        ]
+        return tuple(numbered[ordinal : ordinal + count_max])
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -172,7 +185,13 @@ class Corridor:
     """One process: the engine with what is around it. `again` is the next process."""
 
     def __init__(
-        self, journal: MemoryJournal | None = None, clock: HandClock | None = None
+        self,
+        journal: MemoryJournal | None = None,
+        clock: HandClock | None = None,
+        *,
+        sign: Callable[[Checkpoint], str] | None = None,
+        readings_every_ms: int = 0,
+        held_max: int = 1_000,
     ) -> None:
         self.journal = journal or MemoryJournal()
         self.clock = clock or HandClock()
@@ -186,6 +205,9 @@ class Corridor:
             bus=self.bus,
             watchers=[],
             clock=self.clock,
+            sign=sign,
+            readings_every_ms=readings_every_ms,
+            held_max=held_max,
         )
 
     async def again(self, *, reboot: bool = False) -> "Corridor":

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.core.disconnection import LIFE_MAX_MS, OpenVerdict
 from gateway.core.fact import Move, Outcome, SwitchCommand
-from gateway.core.image import with_kept
+from gateway.core.image import Degraded, with_kept
 from gateway.core.kept import Task
 from gateway.core.marks import Mark
 from gateway.core.model import Meter, SupplyState
@@ -142,6 +142,11 @@ def moves_to_another_account(world: World) -> None:
 def newer_documents_were_lost(world: World) -> None:
     newest = msgspec.structs.replace(world.image.kept.newest, list=Mark(seq=99))
     world.image = with_kept(world.image, newest=newest)
+
+
+def disk_takes_nothing(world: World) -> None:
+    degraded = Degraded(trouble="DISK_FULL", since_ms=world.now.mono_ms, held=0)
+    world.image = msgspec.structs.replace(world.image, degraded=degraded)
 
 
 def list_goes_stale(world: World) -> None:
@@ -280,6 +285,7 @@ _FIRST: tuple[tuple[OpenVerdict, Flaw], ...] = (
     (OpenVerdict.NOT_YET_VALID, too_early),
     (OpenVerdict.CLOCK_UNKNOWN, no_clock),
     (OpenVerdict.MEMORY_LOST, to_the_world(newer_documents_were_lost)),
+    (OpenVerdict.JOURNAL_DEGRADED, to_the_world(disk_takes_nothing)),
     (OpenVerdict.LIST_STALE, to_the_world(list_goes_stale)),
 )
 _THEN: tuple[tuple[OpenVerdict, Flaw], ...] = (

@@ -66,9 +66,11 @@ from gateway.core.records import (
 )
 from gateway.core.trust_records import (
     JournalLost,
+    JournalMended,
     KeyRevoked,
     MarksAhead,
     RootInstalled,
+    Sealed,
     TimeNoted,
     TimeSet,
 )
@@ -106,6 +108,8 @@ BODIES: tuple[Body, ...] = (
     Started(version="0.1"),
     JournalLost(trouble="CORRUPT", marks=MARKS, amnesia=False),
     MarksAhead(marks=MARKS),
+    JournalMended(trouble="DISK_FULL", held=3, lasted_ms=60_000),
+    Sealed(checkpoint="eyJ"),
     RootInstalled(
         seq=2, digest=DIGEST, signers=("root-1", "root-2"), road=Road.LOCAL, clock_reset=True
     ),

@@ -39,7 +39,7 @@ from gateway.core.records import (
 )
 from gateway.core.roster import FORMER_MAX
 from gateway.core.terms import CheckMeter, Transformer
-from gateway.core.trust_records import JournalLost, TimeSet
+from gateway.core.trust_records import JournalLost, Sealed, TimeSet
 from gateway.core.waiting import instant_of
 from tests.core.papers import BLANK, HOUR_MS, LEDGER_MS, M1, M2, MINUTE_MS, cut, entry, meter
 from tests.core.trustees import next_root, signed, trusting
@@ -293,6 +293,7 @@ def full_world() -> World:
     world.record(TimeSet(low_ms=1, high_ms=2**52, digest=D, signer="time-1", road=Road.LOCAL))
     assert world.lists(900, seq=1) == "EQUIVOCATION"
     world.record(JournalLost(trouble="", marks=Marks(), amnesia=True))
+    world.record(Sealed(checkpoint="eyJ"))
     return world
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.fact import AckClaim, Answer
-from gateway.engine import INBOX_MAX, BoundedInbox
+from gateway.inbox import INBOX_MAX, BoundedInbox
 
 ACCEPTED = Answer(accepted=True, word="ACCEPTED")
 

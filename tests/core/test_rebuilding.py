@@ -6,6 +6,7 @@ import pytest
 from gateway.core.documents import Time
 from gateway.core.fact import Road
 from gateway.core.image import Image
+from gateway.core.marks import Mark, Marks
 from gateway.core.model import Cause, Digest
 from gateway.core.orders import EndIsolation, Hold, Isolate, Reconnect, ReleaseHold
 from gateway.core.rebuilding import Archived, readmit
@@ -142,11 +143,33 @@ TAGS = [
 def test_what_orders_had_forbidden_is_forbidden_again(
     acts: tuple[Hold, ...], tags: list[tuple[str, str]]
 ) -> None:
-    papers = (
-        (DocumentType.ORDER, sign_order(order(at, act))) for at, act in enumerate(acts, start=1)
-    )
-    world = rebuilt(SITE, *papers)
+    world = rebuilt(SITE)
+    world.record(JournalLost(trouble="CORRUPT", marks=Marks(), amnesia=True))
+    for at, act in enumerate(acts, start=1):
+        takes_up(world, DocumentType.ORDER, sign_order(order(at, act)))
     assert [(tag.kind, tag.target) for tag in world.image.kept.tags] == tags
+
+
+ENDS = [
+    (Hold(meter="M1", reason=WHY), ReleaseHold(meter="M1", reason=WHY)),
+    (Isolate(reason=WHY, dt="T1"), EndIsolation(reason=WHY, dt="T1")),
+]
+
+
+@pytest.mark.parametrize(("begins", "ends"), ENDS)
+def test_what_an_order_forbade_is_not_ended_by_one_that_was_never_answered(
+    begins: Hold | Isolate, ends: ReleaseHold | EndIsolation
+) -> None:
+    # The marks know every order that was answered; this one was archived as the power failed.
+    world = rebuilt(SITE)
+    marks = Marks(order=Mark(seq=1))
+    world.record(JournalLost(trouble="CORRUPT", marks=marks, amnesia=False))
+    for at, act in enumerate((begins, ends), start=1):
+        takes_up(world, DocumentType.ORDER, sign_order(order(at, act)))
+    assert len(world.image.kept.tags) == 1
+    assert world.image.kept.newest.order.seq == 1, "it is not used up: it may come again"
+    assert world.ordered(ends) == "ACCEPTED"
+    assert world.image.kept.tags == ()
 
 
 def test_roots_are_walked_again() -> None:

@@ -7,7 +7,8 @@ from gateway.core.admission import REFUSALS_A_MINUTE_MAX
 from gateway.core.changes import UNWRITTEN
 from gateway.core.fact import AckClaim, Move
 from gateway.core.records import CloseIntended, Started, Stored, TaskIntended
-from gateway.engine import CHECKPOINT_EVERY, EVENTS_A_TICK_MAX
+from gateway.draft import CHECKPOINT_EVERY
+from gateway.engine import EVENTS_A_TICK_MAX
 from gateway.restoring import restore
 from tests.core.corridor import (
     CLOSED,

@@ -18,6 +18,7 @@ NOT_A_DOCUMENT = {
     "TOO_MANY_STEPS": "takes a chain of 1,025 roots",
     "TOO_MANY_ENTRIES": "takes two lists of 25,001 accounts",
     "CANCELED": "said of an order that was accepted before",
+    "JOURNAL_DEGRADED": "said while the disk takes no document",
     "NOT_BY_HAND": "said of what a person enters, no document",
     "ALREADY_CONNECTED": "said of what a person enters, no document",
 }

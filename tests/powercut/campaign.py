@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from tests.powercut.disk import Lies, honest, lay_out
+from tests.powercut.disk import WHOLE, Lies, honest, lay_out
 from tests.powercut.history import Cut, History, Recorder, cuts_of
 from tests.powercut.judging import judge
 from tests.powercut.recorded import build
@@ -46,6 +46,7 @@ CONTROLS: dict[str, Fault] = {
     "without syncs of the journal's directory": Fault.RECORDS_LOST,
     f"without syncs of {ARCHIVE}": Fault.DOCUMENT_LOST,
     f"without syncs of {ARCHIVE}/*": Fault.DOCUMENT_LOST,
+    "without syncs of the whole disk": Fault.DOCUMENT_LOST,
     f"without syncs of {MARKS}": Fault.MARKS_FELL,
     f"without syncs of {MARKS}/*": Fault.MARKS_FELL,
 }
@@ -182,8 +183,8 @@ def _deaf_to(name: str) -> Lies:
         return honest
     if path.endswith("/*"):
         return lambda synced: synced.startswith(path.removesuffix("*"))
-    directory = str(Path(JOURNAL).parent)
-    wanted = directory if path == "the journal's directory" else path
+    said = {"the journal's directory": str(Path(JOURNAL).parent), "the whole disk": WHOLE}
+    wanted = said.get(path, path)
     return lambda synced: synced == wanted
 
 

@@ -1,10 +1,10 @@
 """A disk under a process: what is on it for good, what it was only told, and what a cut leaves.
 
 Data of a file is on it for good once an fsync on the file has returned, the names of a directory
-once one on the directory has. Of what was written since, a power cut leaves each write, drops it or
-tears it between two sectors, whatever became of the writes around it; a write that is dropped may
-have lengthened its file all the same. Of the names that were changed since, it leaves those up to
-one of the changes, in each directory apart from the others.
+once one on the directory has, and all there is once a syncfs has. Of what was written since, a
+power cut leaves each write, drops it or tears it between two sectors, whatever became of the writes
+around it; a write that is dropped may have lengthened its file all the same. Of the names that were
+changed since, it leaves those up to one of the changes, in each directory apart from the others.
 """
 
 import os
@@ -16,6 +16,8 @@ from random import Random
 from tests.powercut.recorded import Entry, Kind, RecorderError
 
 SECTOR = 512
+WHOLE = "*"
+"""In the place of a path: all that is on the disk."""
 Tree = dict[str, bytes | None]
 """What is on a disk by its path below the root; a directory has no bytes."""
 Lies = Callable[[str], bool]
@@ -128,6 +130,9 @@ class Disk:
                 path, node = self._open[entry.descriptor]
                 if not lies(path):
                     node.sync()
+            case Kind.SYNC_ALL:
+                if not lies(WHOLE):
+                    _sync_all(self._top)
             case Kind.RENAME:
                 self._follow_rename(entry.first.decode(), entry.second.decode())
             case Kind.UNLINK:
@@ -191,6 +196,13 @@ class Disk:
         _, node = self._open[entry.descriptor]
         assert isinstance(node, File), entry
         return node
+
+
+def _sync_all(node: Node) -> None:
+    node.sync()
+    if isinstance(node, Directory):
+        for below in node.seen.values():
+            _sync_all(below)
 
 
 def tree_at(root: Path) -> Tree:

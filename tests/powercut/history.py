@@ -42,6 +42,8 @@ class Known:
     """The journal's file was written over since the last acknowledgement."""
     documents: Mapping[str, bytes] = field(default_factory=dict)
     """Files of the archive that were acknowledged and that nobody has removed since, by name."""
+    said: frozenset[str] = frozenset()
+    """Digests of documents that came with an acknowledged commit."""
     past: tuple[State, ...] = (NOTHING,)
     """Every state that ever was."""
 
@@ -136,7 +138,12 @@ def _known_after(note: Note, known: Known, disk: Disk) -> Known:
                 name: known_before.get(name) or bytes(file.seen) for name, file in files.items()
             }
             return replace(
-                known, states=(state,), acknowledged=True, damaged=False, documents=documents
+                known,
+                states=(state,),
+                acknowledged=True,
+                damaged=False,
+                documents=documents,
+                said=known.said.union(state.documents),
             )
         case Damaged():
             return replace(known, damaged=True)

@@ -11,14 +11,16 @@ import msgspec
 from gateway.core.image import Image
 from gateway.core.kept import Kept
 from gateway.core.marks import Marks
-from gateway.core.model import Tagged, Value
+from gateway.core.model import Serial, SupplyState, Tagged, Value
+from gateway.core.noted import MINUTE_MS, NotedReading
 from gateway.core.records import Stored
 from gateway.core.standing import Standing, standing_of
 from gateway.journal.sqlite import SqliteJournal
-from gateway.ports import ArchivedDocument, Batch, Loaded
+from gateway.ports import ArchivedDocument, Batch, Loaded, StoredReading
 from gateway.restoring import restore
-from tests.core.papers import BLANK
+from tests.core.papers import BLANK, NOON_MS
 
+READ_EVERY_MS = 8 * 3_600_000
 Stood = tuple[str, Standing, int | str]
 """An account, its standing, and of the word that gave it the ledger time or the digest."""
 
@@ -29,9 +31,14 @@ class State(Value):
     number: int = 0
     chain: bytes = bytes(32)
     acked_through: int = 0
+    readings: int = 0
+    """The ordinal of the last one: what it says follows from that, see `reading_of`."""
+    readings_acked: int = 0
     kept: bytes = msgspec.json.encode(Kept())
     marks: Marks | None = None
     """What the marks' own file says by then."""
+    chains: tuple[bytes, ...] = ()
+    """Of the records that came with this commit."""
     documents: tuple[str, ...] = ()
     """Digests of those that came with this commit."""
     stood: tuple[Stood, ...] = ()
@@ -71,15 +78,39 @@ def note(what: Note) -> None:
     ctypes.CDLL(None).recorder_note(said, len(said))
 
 
+def reading_of(ordinal: int) -> NotedReading:
+    """The reading with that ordinal: each of two meters twice in one hour, and again later."""
+    later, at = divmod(ordinal, 4)
+    return NotedReading(
+        meter=Serial(f"M{1 + ordinal % 2}"),
+        wall_ms=NOON_MS + later * READ_EVERY_MS + at * MINUTE_MS,
+        trusted=ordinal % 7 > 0,
+        state=list(SupplyState)[ordinal % 4],
+        supply_mv=230_000 + ordinal,
+        energy_wh=ordinal if ordinal % 3 else None,
+    )
+
+
 class NotedJournal:
-    """The real journal, and a note before and after each commit. Implements `ports.Journal`."""
+    """The real journal, and a note before and after each commit. Implements `ports.Journal`.
+
+    `waiting`: so many readings go along with the next commit.
+    """
 
     def __init__(self, journal: SqliteJournal) -> None:
+        self.waiting = 0
+        self.readings = 0
+        self._readings_acked = 0
         self._journal = journal
         self._papers: dict[str, ArchivedDocument] = {}
         self._marks: Marks | None = None
         self.image = BLANK
         """As the records make it, apart from the engine's own."""
+
+    @property
+    def not_acked(self) -> int:
+        """So many readings the head end has not acknowledged."""
+        return self.readings - self._readings_acked
 
     async def load(self) -> Loaded:
         return self._noted(await self._journal.load())
@@ -90,6 +121,8 @@ class NotedJournal:
     def _noted(self, loaded: Loaded) -> Loaded:
         self.image = restore(BLANK, loaded)
         self._marks = loaded.marks
+        self.readings = loaded.readings_last
+        self._readings_acked = loaded.readings_acked_through
         self._papers = {**loaded.documents, **{one.digest: one for one in loaded.archived}}
         return loaded
 
@@ -97,18 +130,28 @@ class NotedJournal:
         self._papers |= {one.digest: one for one in batch.documents}
         stood = self._follow(batch)
         self._marks = batch.marks or self._marks
+        batch, acked = self._with_readings(batch), batch.readings_acked_through
+        self._readings_acked = self._readings_acked if acked is None else acked
         state = State(
             number=self.image.number,
             chain=self.image.chain,
             acked_through=self.image.acked_through,
+            readings=self.readings,
+            readings_acked=self._readings_acked,
             kept=msgspec.json.encode(self.image.kept),
             marks=self._marks,
+            chains=tuple(record.chain for record in batch.records),
             documents=tuple(one.digest for one in batch.documents),
             stood=tuple(sorted(stood, key=str)),
         )
         note(Began(state=state))
         await self._journal.commit(batch)
         note(Returned())
+
+    def _with_readings(self, batch: Batch) -> Batch:
+        ordinals = range(self.readings + 1, self.readings + self.waiting + 1)
+        self.readings, self.waiting = self.readings + self.waiting, 0
+        return msgspec.structs.replace(batch, readings=tuple(map(reading_of, ordinals)))
 
     def _follow(self, batch: Batch) -> set[Stood]:
         """Make the image what it is after the batch; how accounts stood on the way there."""
@@ -128,6 +171,12 @@ class NotedJournal:
 
     async def chain_at(self, number: int) -> bytes | None:
         return await self._journal.chain_at(number)
+
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[StoredReading, ...]:
+        return await self._journal.readings_after(ordinal, count_max)
+
+    async def tidy(self, wall_low_ms: int) -> None:
+        await self._journal.tidy(wall_low_ms)
 
     async def close(self) -> None:
         await self._journal.close()

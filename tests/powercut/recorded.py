@@ -34,6 +34,8 @@ class Kind(StrEnum):
     TRUNCATE = "T"
     """`number`: the new length."""
     SYNC = "S"
+    SYNC_ALL = "Y"
+    """Of the whole file system: syncfs(2)."""
     RENAME = "R"
     UNLINK = "U"
     MAKE_DIRECTORY = "M"

@@ -213,6 +213,7 @@ ON_DESCRIPTOR(ftruncate, 'T', size, (int descriptor, off_t size), (descriptor, s
 ON_DESCRIPTOR(ftruncate64, 'T', size, (int descriptor, off64_t size), (descriptor, size))
 ON_DESCRIPTOR(fsync, 'S', 0, (int descriptor), (descriptor))
 ON_DESCRIPTOR(fdatasync, 'S', 0, (int descriptor), (descriptor))
+ON_DESCRIPTOR(syncfs, 'Y', 0, (int descriptor), (descriptor))
 
 #define ON_PATHS(name, kind, parameters, arguments, first, second)                                 \
     int name parameters                                                                            \

@@ -12,10 +12,11 @@ from gateway.core.image import Image, restored
 from gateway.core.kept import Kept
 from gateway.core.marks import Marks
 from gateway.core.records import Stored, record_of
-from gateway.engine import BoundedInbox, Engine
+from gateway.engine import Engine
+from gateway.inbox import BoundedInbox
 from gateway.journal.archive import Archive
 from gateway.journal.sqlite import SqliteJournal
-from gateway.ports import ArchivedDocument, Batch, Loaded
+from gateway.ports import ArchivedDocument, Batch, Loaded, StoredReading
 from gateway.restoring import taken_up
 from tests.core.corridor import document
 from tests.core.papers import BLANK, LEDGER_MS, receipt
@@ -53,6 +54,12 @@ class Loads:
 
     async def chain_at(self, number: int) -> bytes | None:
         return await self._journal.chain_at(number)
+
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[StoredReading, ...]:
+        return await self._journal.readings_after(ordinal, count_max)
+
+    async def tidy(self, wall_low_ms: int) -> None:
+        await self._journal.tidy(wall_low_ms)
 
     async def close(self) -> None:
         await self._journal.close()

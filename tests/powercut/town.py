@@ -37,6 +37,8 @@ from tests.signing import key, sign_root
 
 HOMES = range(1, 7)
 STEP_MS = 3_000
+AT_ONCE_MAX = 12
+"""Documents that come in one step."""
 QUICK = Pacing(first_alone_ms=0, gap_ms=0)
 OPEN, CLOSED = SupplyState.DISCONNECTED, SupplyState.CONNECTED
 
@@ -112,7 +114,11 @@ class Town:
         if commands and self._chance.random() < 0.7:
             events += [ended(command) for command in commands]
             commands.clear()
-        return events + [kind(image) for kind in dict.fromkeys(chosen)]
+        events += [kind(image) for kind in dict.fromkeys(chosen)]
+        if self._chance.random() < 0.1:  # the head end is back: many at once
+            many = self._chance.randint(AT_ONCE_MAX // 2, AT_ONCE_MAX - len(events))
+            events += [self._receipt(image) for _ in range(many)]
+        return events
 
     def acknowledgement(self, through: int, chain: bytes) -> AckClaim:
         """The head end holds the records up to there."""

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     NOT_OPENED = "NOT_OPENED"
     RECORDS_LOST = "RECORDS_LOST"
     """Fewer records, or others, than were acknowledged."""
+    READINGS_LOST = "READINGS_LOST"
+    """Of the last day, or they say something else."""
     CHAIN_BROKEN = "CHAIN_BROKEN"
     OTHER_IMAGE = "OTHER_IMAGE"
     """The records are those, and what was made of them is not."""

@@ -19,15 +19,31 @@ import msgspec
 from gateway.core.fact import Answer, DocumentClaim, Event, Road, SwitchCommand
 from gateway.core.image import Image
 from gateway.core.model import Value
-from gateway.engine import BoundedInbox, Engine
+from gateway.engine import Engine
+from gateway.inbox import BoundedInbox
+from gateway.journal.limits import DAY_MS, JournalSettings
 from gateway.journal.sqlite import SqliteJournal
+from gateway.ports import Batch
 from tests.core.papers import BLANK
 from tests.powercut.notes import Damaged, NotedJournal, Opened, note
-from tests.powercut.town import Town, TownClock
+from tests.powercut.town import AT_ONCE_MAX, Town, TownClock
 
 JOURNAL = "var/state/journal.db"
 ARCHIVE = "var/state/archive"
 MARKS = "elsewhere/marks"
+
+
+TIGHT = JournalSettings(
+    records_days=0,
+    readings_days=0,
+    room_min_bytes=2**60,
+    bytes_max=0,
+    records_lot=5,
+    readings_lot=9,
+    pages_lot=2,
+)
+"""Whatever may go goes at once, and the disk is always short of room."""
+YEAR_MS = 366 * DAY_MS
 
 
 class Plan(Value):
@@ -74,6 +90,7 @@ async def open_journal(root: Path, *, commissioned: bool) -> SqliteJournal:
         archive_directory=root / ARCHIVE,
         marks_directory=root / MARKS,
         commissioned=commissioned,
+        limits=TIGHT,
     )
 
 
@@ -100,8 +117,12 @@ class Process:
                 await self._restart(damaged=False)
             elif fate < 0.07 and self._plan.damages:
                 await self._restart(damaged=True)
-            elif fate < 0.12:
+            elif fate < 0.14:
                 await self._acknowledge()
+            elif fate < 0.26:
+                await self._read()
+            elif fate < 0.30:
+                await self._journal.tidy(self._clock.instant.wall_low_ms + YEAR_MS)
             else:
                 await self._tick(*self._town.step(self._engine.image, self._bus.commands))
         if self._plan.closes:
@@ -133,7 +154,7 @@ class Process:
 
     def _said_last(self) -> tuple[DocumentClaim, ...]:
         """Whoever has had no answer from the process before says again what he said."""
-        last = sorted((Path(self._plan.root) / ARCHIVE).iterdir())[-2:]
+        last = sorted((Path(self._plan.root) / ARCHIVE).iterdir())[-AT_ONCE_MAX:]
         return tuple(DocumentClaim(raw=one.read_bytes(), road=Road.MQTT) for one in last)
 
     async def _tick(self, *events: Event) -> None:
@@ -152,6 +173,15 @@ class Process:
             chain = await self._journal.chain_at(through)
             assert chain is not None
             await self._tick(self._town.acknowledgement(through, chain))
+
+    async def _read(self) -> None:
+        """Readings that wait for a record, or go alone; now and then the head end has some."""
+        self._journal.waiting += self._chance.randint(1, 12)
+        if self._chance.random() < 0.2:
+            through = self._journal.readings - self._chance.randint(0, self._journal.not_acked)
+            await self._journal.commit(Batch(readings_acked_through=through))
+        elif self._chance.random() < 0.5:
+            await self._journal.commit(Batch())
 
     async def _restart(self, *, damaged: bool) -> None:
         await self._journal.close()

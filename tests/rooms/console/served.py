@@ -8,9 +8,9 @@ from pathlib import Path
 from gateway.console.local import AskStatus, LocalClient, LocalSocket
 from gateway.core.image import Image
 from gateway.core.model import GatewayId, Station
-from gateway.engine import BoundedInbox
 from gateway.host.clock import HostClock, boot_id
 from gateway.host.identity import Identity
+from gateway.inbox import BoundedInbox
 from gateway.journal.sqlite import SqliteJournal
 from tests.signing import ROOT
 

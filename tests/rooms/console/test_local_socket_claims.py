@@ -18,7 +18,7 @@ from gateway.core.fact import (
     TagKind,
 )
 from gateway.core.model import Cause
-from gateway.engine import BoundedInbox
+from gateway.inbox import BoundedInbox
 from tests.rooms.console.served import serving
 
 HOLD = AskTag(kind=TagKind.HOLD, target="M1", place=True, by="NAME", reason="WHY")

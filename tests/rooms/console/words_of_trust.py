@@ -11,9 +11,11 @@ from gateway.core.orders import CutEntry, Disconnect
 from gateway.core.records import Body, OrderRestored
 from gateway.core.trust_records import (
     JournalLost,
+    JournalMended,
     KeyRevoked,
     MarksAhead,
     RootInstalled,
+    Sealed,
     TimeNoted,
     TimeSet,
 )
@@ -24,6 +26,9 @@ BY_ORDER: dict[str, Any] = {"id": "O-7", "seq": 7, "digest": DIGEST, "signers": 
 REFUSED = f"what it signed after {date_and_time(5)} is refused"
 LEFT = "account 7301001 and 2 more, the list in force"
 DISCONNECT = Disconnect(accounts=(CutEntry(account=ACCOUNT, meter="M1", n=5),))
+
+
+HELD = "12 records before this one were held in memory"
 
 
 def of_trust() -> Iterator[tuple[Body, str]]:
@@ -59,6 +64,11 @@ def of_trust() -> Iterator[tuple[Body, str]]:
         MarksAhead(marks=Marks()),
         "newer documents than the journal's were here: send them again",
     )
+    yield (
+        JournalMended(trouble="DISK_FULL", held=12, lasted_ms=61_000),
+        f"the disk takes records again after 01:01 of DISK_FULL: {HELD}",
+    )
+    yield Sealed(checkpoint="eyJ"), "the gateway signed for all records before this one"
     yield (
         OrderRestored(act=DISCONNECT, **BY_ORDER),
         "order O-7 was here: cut account 7301001; not done again",

@@ -183,6 +183,14 @@ SHAPES: dict[str, tuple[tuple[str, str], list[str]]] = {
         ("^host.*", 'host = "mqtt.example:1883"'),
         ["broker.host: 'mqtt.example:1883' is neither a host name nor an address. Give it alone: "],
     ),
+    "limits of the journal that are none": (
+        ("^gateway", "journal = { records_days = 7, bytes_max = 1, records_max = 5 }\ngateway"),
+        [
+            "journal: records_max is not a setting. Remove it, or correct its name.",
+            "journal.records_days: expected a whole number >= 30. Correct the value.",
+            "journal.bytes_max: expected a whole number >= 33554432. Correct the value.",
+        ],
+    ),
     "a bus twice": (
         (r"^\[\[bus\]\]", '[[bus]]\nname = "A"\nport = "/dev/null"\n\n[[bus]]'),
         ["bus: 2 are named A. Give each bus its own name."],

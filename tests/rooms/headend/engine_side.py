@@ -10,8 +10,17 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from gateway.core.fact import AckClaim, Answer, BrokerSeen, DocumentClaim, Event, HeadEndSeen
-from gateway.core.image import Image
+from gateway.core.admitted import JOURNAL_DEGRADED
+from gateway.core.fact import (
+    AckClaim,
+    Answer,
+    BrokerSeen,
+    Claim,
+    DocumentClaim,
+    Event,
+    HeadEndSeen,
+)
+from gateway.core.image import Degraded, Image
 from gateway.core.model import GatewayId, Now, Station
 from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
 from gateway.core.trust import Root
@@ -83,6 +92,11 @@ class EngineSide:
             body = Started(version=f"{number}:".ljust(padding, "x"))
             self._stored.append(store(record_of(number, body, now), self._chain(number - 1)))
         self._show(number=len(self._stored), chain=self._chain(len(self._stored)))
+
+    def disk_takes(self, *, nothing: bool) -> None:
+        """From now on claims are refused because of the disk, or not any more."""
+        degraded = Degraded(trouble="DISK_FULL", since_ms=0, held=0) if nothing else None
+        self._show(degraded=degraded)
 
     def post(self, event: Event, reply: Reply | None = None) -> bool:
         """`ports.Inbox`."""
@@ -161,10 +175,13 @@ class EngineSide:
                 task.result()
 
     def _settle(self, event: Event, reply: Reply | None) -> None:
-        if isinstance(event, AckClaim):
+        answer = Answer(accepted=True, word="ACCEPTED")
+        if self._image.degraded is not None and isinstance(event, Claim):
+            answer = JOURNAL_DEGRADED
+        elif isinstance(event, AckClaim):
             self._acknowledged(event)
         if reply is not None:
-            reply(Answer(accepted=True, word="ACCEPTED"))
+            reply(answer)
 
     def _acknowledged(self, claim: AckClaim) -> None:
         if self.deaf_to_acks:

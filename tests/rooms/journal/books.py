@@ -18,6 +18,7 @@ from gateway.core.records import (
     store,
 )
 from gateway.core.signature import DocumentType, digest_of
+from gateway.journal.limits import JournalSettings
 from gateway.journal.sqlite import SqliteJournal
 from gateway.ports import ArchivedDocument, Loaded
 from tests.signing import KEYS, envelope
@@ -48,12 +49,14 @@ async def opened(
     archive_directory: Path | None = None,
     marks_directory: Path | None = None,
     commissioned: bool = False,
+    limits: JournalSettings | None = None,
 ) -> AsyncIterator[SqliteJournal]:
     journal = await SqliteJournal.open(
         path,
         archive_directory=archive_directory,
         marks_directory=marks_directory,
         commissioned=commissioned,
+        limits=limits,
     )
     try:
         yield journal

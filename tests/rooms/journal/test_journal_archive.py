@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.signature import DocumentType
-from gateway.journal.archive import KEPT_MAX, Archive
+from gateway.journal.archive import Archive
+from gateway.journal.limits import JournalSettings
 from gateway.journal.trouble import JournalError, Trouble
 from gateway.ports import ArchivedDocument
 from tests.rooms.journal.books import document, files_up_to, names
@@ -100,16 +101,14 @@ def test_what_a_power_cut_left_is_removed(directory: Path) -> None:
     assert names(directory) == [f"000000000001-receipt-{paper.digest}.jws", "notes.txt"]
 
 
-def test_one_that_does_not_fit_is_no_file(directory: Path) -> None:
+def test_where_one_does_not_fit_none_of_its_batch_is_a_file(directory: Path) -> None:
     small, large = document(RECEIPT, 1), document(LIST, 2, size=5_000)
     archive = opened(directory)
     with files_up_to(1_000), pytest.raises(JournalError) as caught:
         archive.keep((small, large))
     assert caught.value.trouble is Trouble.DISK_ERROR
     assert str(directory) in str(caught.value)
-    assert [name for name in names(directory) if name.endswith(".jws")] == [
-        f"000000000001-receipt-{small.digest}.jws"
-    ]
+    assert names(directory) == []
     archive.keep((small, large))
     assert archive.read_all() == opened(directory).read_all() == (small, large)
 
@@ -159,7 +158,7 @@ def test_of_sites_and_times_the_newest_are_kept(directory: Path) -> None:
 
 def test_receipts_and_orders_are_counted_together(directory: Path) -> None:
     directory.mkdir(parents=True)
-    most = KEPT_MAX[RECEIPT]
+    most = JournalSettings().receipts_max
     old = [document(ORDER if at % 3 else RECEIPT, at) for at in range(5)]
     archive = opened(directory)
     archive.keep(old)

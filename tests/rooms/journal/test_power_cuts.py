@@ -160,6 +160,20 @@ def test_of_names_those_up_to_one_of_the_changes_are_left() -> None:
     assert {tuple(disk.after_cut(Random(at))) for at in range(100)} == {("named",)}
 
 
+def test_after_a_sync_of_the_whole_disk_all_is_left_but_what_came_later() -> None:
+    disk = Disk("/disk", {})
+    for entry in (
+        Entry(Kind.MAKE_DIRECTORY, -1, 0, b"/disk/below", b""),
+        Entry(Kind.OPEN, 3, os.O_CREAT, b"/disk/below/file", b""),
+        Entry(Kind.WRITE, 3, 0, b"content", b""),
+        Entry(Kind.SYNC_ALL, 3, 0, b"", b""),
+        Entry(Kind.WRITE, 3, 7, b", more", b""),
+    ):
+        disk.follow(entry)
+    left = {disk.after_cut(Random(at))["below/file"] for at in range(100)}
+    assert left == {b"content", b"content\0\0\0\0\0\0", b"content, more"}
+
+
 def test_what_the_recorder_does_not_understand_is_not_passed_over() -> None:
     log = b"!" + (-1).to_bytes(4, "little", signed=True) + bytes(8) + b"\4\0\0\0" + bytes(4)
     with pytest.raises(RecorderError, match="mmap"):
