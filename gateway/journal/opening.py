@@ -21,7 +21,7 @@ import aiosqlite
 
 from gateway.journal.aside import beside, failing_mark, suspect_mark, take_place
 from gateway.journal.checking import damage_of_chain, damage_of_pages
-from gateway.journal.files import make_directory, sync_directory
+from gateway.journal.files import make_directory, sync_directory, sync_file
 from gateway.journal.migrating import SCHEMA, check_ours, forget_copies, migrate
 from gateway.journal.reading import chain_at, records_after
 from gateway.journal.trouble import JournalError, Trouble, named_errors
@@ -108,6 +108,9 @@ def _prepare_file(path: Path) -> None:
         if not path.is_file():
             raise FileExistsError(errno.EEXIST, "what stands there is no file") from None
         path.chmod(0o600)
+        # A process that was killed may have left commits that are read now and not on the disk yet.
+        if beside(path)[0].exists():
+            sync_file(beside(path)[0])
     else:
         for left in beside(path):  # of a file that is gone
             left.unlink(missing_ok=True)
