@@ -27,18 +27,20 @@ from tests.powercut.campaign import (
     lying_cuts,
     prepared,
 )
-from tests.powercut.disk import SECTOR, Disk, File
-from tests.powercut.history import Recorder
-from tests.powercut.notes import Returned, note_of
+from tests.powercut.disk import SECTOR, Disk, File, lay_out
+from tests.powercut.history import Recorder, cuts_of
+from tests.powercut.notes import Opened, Returned, note_of
 from tests.powercut.recorded import Entry, Kind, RecorderError, entries_in
 from tests.powercut.verdicts import Ending
-from tests.powercut.workload import ARCHIVE, JOURNAL, MARKS, Plan
+from tests.powercut.workload import ARCHIVE, JOURNAL, MARKS, Plan, open_journal
 from tests.rooms.journal.books import chained, opened, reopened
 
 SEED = 6
 CUTS = 5_000
 """For each of four seeds."""
 LYING_CUTS = 1_500
+CALLS_THAT_FAIL = 5
+"""At most so many in a first start: what it removes is not there."""
 
 Bench = tuple[Setting, ProcessPoolExecutor]
 
@@ -91,6 +93,28 @@ def test_a_start_puts_on_the_disk_what_a_killed_process_may_not_have(
     parents = {str(Path(path).parent) for path in (ARCHIVE, MARKS, JOURNAL)}
     slots = {f"{MARKS}/marks.a", f"{MARKS}/marks.b"}
     assert before_any_answer >= {ARCHIVE, MARKS, *parents, *slots}
+
+
+async def test_a_gateway_of_which_nothing_was_acknowledged_is_new_after_a_kill_and_a_cut(
+    bench: Bench, tmp_path: Path
+) -> None:
+    plan = Plan(root="", seed=SEED, steps=1)
+    recorder = Recorder(bench[0].library, tmp_path)
+    sync = sync_before_opened(recorder.history("first", [(plan, 0)]).entries)
+    lived = set()
+    # The process counts calls that fail as well, of which the log says nothing.
+    for dies_at in range(sync, sync + CALLS_THAT_FAIL + 1):
+        history = recorder.history("killed", [(plan, dies_at), (plan, 0)])
+        lived.add([one.kind for one in history.entries].index(Kind.PROCESS, 1))
+        instants = [opened_at(history.entries) + 1] * 20
+        for number, cut in enumerate(cuts_of(history, instants, Random(SEED))):
+            root = tmp_path / f"cut-{dies_at}-{number}"
+            lay_out(cut.left, root)
+            journal = await open_journal(root, commissioned=True)
+            loaded = await journal.load()
+            await journal.close()
+            assert (loaded.new, loaded.number) == (True, 0), "a process that was killed had said so"
+    assert sync in lived, "none was killed between what it said and the sync of that"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +221,20 @@ def synced_before_an_answer(entries: tuple[Entry, ...], root: str) -> set[str]:
             case Kind.NOTE:
                 answered |= isinstance(note_of(entry.first), Returned)
     return synced
+
+
+def opened_at(entries: tuple[Entry, ...]) -> int:
+    """Which of them notes for the first time that the journal is open."""
+    notes = (at for at, entry in enumerate(entries) if entry.kind is Kind.NOTE)
+    return next(at for at in notes if isinstance(note_of(entries[at].first), Opened))
+
+
+def sync_before_opened(entries: tuple[Entry, ...]) -> int:
+    """Which of them puts on the disk what the first process says last before it is open."""
+    opened = opened_at(entries)
+    writes = (at for at in range(opened) if entries[at].kind is Kind.WRITE)
+    syncs = (at for at in range(max(writes), opened) if entries[at].kind is Kind.SYNC)
+    return next(syncs)
 
 
 def without_its_types(path: Path, statement: str) -> None:
