@@ -60,9 +60,8 @@ def run(config_path: Path, verbose: bool) -> None:
         level=logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
     )
-    if verbose:
-        logging.getLogger("gateway").setLevel(logging.DEBUG)
     config = _config(config_path)
+    logging.getLogger("gateway").setLevel(logging.DEBUG if verbose else str(config.log_level))
     try:
         parts = load_parts(config)
     except ConfigError as error:

@@ -5,7 +5,6 @@ hold a secret: passwords and keys stay in files of their own.
 """
 
 import os
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -23,22 +22,29 @@ from gateway.core.documents import Site, decode
 from gateway.core.image import Image, with_kept, with_roster
 from gateway.core.model import Digest, GatewayId, IdText, Station
 from gateway.core.rotation import load_root
+from gateway.core.settings import HOST, BrokerPlace, LogLevel, Settings
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, digest_of, verify
 from gateway.core.soundness import Unsound, check
 from gateway.core.trust import Root
-from gateway.headend.session import BrokerSettings
+from gateway.headend.session import BrokerSettings, TlsSettings
+from gateway.headend.tls import file_flaws
+from gateway.host.credentials import credential_mistake, exposure, located
 from gateway.host.identity import IdentityError, load_identity
 from gateway.journal.limits import JournalSettings
 
 BUSES = msgspec.Meta(min_length=1, max_length=8)
-HOST = re.compile(r"[^\s/:]+|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,7}(%\w+)?")
-"""A name or an IPv4 address, or an IPv6 address; not yet that it exists."""
 SOCKET_BYTES_MAX = 107
 """Bytes of a local socket's path: unix(7), without the closing NUL."""
 
+SECRETS = frozenset({"password_file", "tls.key_file"})
+"""Of the broker's files, those that nobody else on the machine may read."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of one gateway. Relative paths are relative to the file's folder."""
+    """The settings of one gateway. Relative paths are relative to the file's folder.
+
+    `device_key` and the files of `broker` may be credentials, `credential:NAME` (systemd.exec(5)).
+    """
 
     gateway: IdText
     utility: IdText
@@ -46,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     trust_root: Path
     bus: Annotated[tuple[BusSettings, ...], BUSES]
     broker: BrokerSettings | None = None
+    log_level: LogLevel = LogLevel.INFO
+    """How much is logged, from here on upwards. An order may change it, and the broker's place."""
     profiles_directory: Path | None = None
     documents: tuple[Path, ...] = ()
     """Handed in at every start, through the same door as any other; a duplicate changes nothing."""
@@ -120,6 +128,14 @@ def load_config(path: Path) -> Config:
     return config
 
 
+def installed_settings(config: Config) -> Settings:
+    """What the file says of the settings that an order may change."""
+    broker, place = config.broker, None
+    if broker is not None:
+        place = BrokerPlace(host=broker.host, port=broker.port, keepalive_s=broker.keepalive_s)
+    return Settings(broker=place, log_level=config.log_level)
+
+
 def load_parts(config: Config) -> Parts:
     """Load what the configuration names. Raises `ConfigError`."""
     flaws = []
@@ -153,20 +169,11 @@ def mistakes(config: Config) -> Iterator[str]:
     yield from _folder_mistakes(config.state_directory, "state_directory")
     if config.marks_directory is not None:
         yield from _folder_mistakes(config.marks_directory, "marks_directory")
-    try:
-        load_identity(config.identity, config.gateway)
-    except FileNotFoundError:
-        pass  # `init` makes it, or else the first start
-    except IdentityError as error:
-        yield f"device_key: {error}"
+    yield from _identity_mistakes(config)
     for at, bus in enumerate(config.bus):
         yield from _port_mistakes(Path(bus.port), f"bus[{at}].port")
-    if config.broker is not None and config.broker.password_file is not None:
-        password = Path(config.broker.password_file)
-        try:
-            password.read_bytes()
-        except OSError as error:
-            yield f"broker.password_file: {password}: {error.strerror}. Make it readable."
+    if config.broker is not None:
+        yield from _broker_mistakes(config.broker)
     try:
         parts = load_parts(config)
     except ConfigError as error:
@@ -215,6 +222,47 @@ def _folder_mistakes(directory: Path, place: str) -> Iterator[str]:
         )
 
 
+def _identity_mistakes(config: Config) -> Iterator[str]:
+    mistake = credential_mistake(config.identity) or exposure(config.identity)
+    if mistake is not None:
+        yield f"device_key: {mistake}"
+        return
+    try:
+        load_identity(config.identity, config.gateway)
+    except FileNotFoundError:
+        pass  # `init` makes it, or else the first start
+    except IdentityError as error:
+        yield f"device_key: {error}"
+
+
+def _broker_mistakes(broker: BrokerSettings) -> Iterator[str]:
+    tls = broker.tls or TlsSettings()
+    files = {f"tls.{name}": getattr(tls, name) for name in tls.__struct_fields__}
+    files["password_file"] = broker.password_file
+    said = set()
+    for place, file in files.items():
+        if file is None:
+            continue
+        mistake = credential_mistake(Path(file))
+        if mistake is None and place in SECRETS:
+            mistake = exposure(Path(file))
+        if mistake is not None:
+            said.add(place)
+            yield f"broker.{place}: {mistake}"
+    if broker.password_file is not None and "password_file" not in said:
+        yield from _unreadable(Path(broker.password_file), "broker.password_file")
+    for flaw in file_flaws(tls):
+        if f"tls.{flaw.setting}" not in said:
+            yield f"broker.tls.{flaw.setting}: {flaw}"
+
+
+def _unreadable(path: Path, where: str) -> Iterator[str]:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        yield f"{where}: {path}: {error.strerror}. Make it readable."
+
+
 def _port_mistakes(port: Path, where: str) -> Iterator[str]:
     if not port.exists():
         yield (
@@ -241,20 +289,30 @@ def _document_mistakes(path: Path, where: str, parts: Parts) -> Iterator[str]:
 
 
 def _absolute(config: Config, folder: Path) -> Config:
-    broker = config.broker
-    if broker is not None and broker.password_file is not None:
-        broker = msgspec.structs.replace(broker, password_file=str(folder / broker.password_file))
     return msgspec.structs.replace(
         config,
-        broker=broker,
+        broker=None if config.broker is None else _broker_under(folder, config.broker),
         state_directory=folder / config.state_directory,
         trust_root=folder / config.trust_root,
         profiles_directory=_under(folder, config.profiles_directory),
         documents=tuple(folder / document for document in config.documents),
         local_socket=_under(folder, config.local_socket),
-        device_key=_under(folder, config.device_key),
+        device_key=None if config.device_key is None else located(str(config.device_key), folder),
         marks_directory=_under(folder, config.marks_directory),
     )
+
+
+def _broker_under(folder: Path, broker: BrokerSettings) -> BrokerSettings:
+    tls = broker.tls
+    if tls is not None:
+        written = {name: getattr(tls, name) for name in tls.__struct_fields__}
+        tls = TlsSettings(**{name: _located(path, folder) for name, path in written.items()})
+    password_file = _located(broker.password_file, folder)
+    return msgspec.structs.replace(broker, password_file=password_file, tls=tls)
+
+
+def _located(written: str | None, folder: Path) -> str | None:
+    return None if written is None else str(located(written, folder))
 
 
 def _under(folder: Path, path: Path | None) -> Path | None:

@@ -12,18 +12,22 @@ from pathlib import Path
 import msgspec
 
 from gateway import BUILD_TIME_MS, __version__
+from gateway.adjusting import Adjusted, MakeLink
+from gateway.bundle import packed_bundle, status_without_homes
 from gateway.bus.room import Buses
-from gateway.config import Config, Parts
+from gateway.config import Config, Parts, installed_settings
 from gateway.console.local import LocalSocket
 from gateway.core.admitted import JOURNAL_DEGRADED
 from gateway.core.fact import DocumentClaim, Road
 from gateway.core.image import Image
 from gateway.core.records import Record
-from gateway.core.status import status_of
+from gateway.core.settings import Settings
 from gateway.engine import Engine
+from gateway.headend.metering import MeterReading
 from gateway.headend.mqtt import HeadEnd
-from gateway.host.clock import HostClock, boot_id
+from gateway.host.clock import HostClock, boot_id, wall_ms
 from gateway.host.identity import Identity, IdentityError, identity_at
+from gateway.host.log_lines import LogLines
 from gateway.inbox import BoundedInbox
 from gateway.journal.sqlite import SqliteJournal
 from gateway.journal.tidying import Tidying
@@ -55,17 +59,31 @@ class Birth(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run(config: Config, parts: Parts) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises what the journal raises at its opening."""
+    lines = LogLines()
+    logging.getLogger("gateway").addHandler(lines)
+    try:
+        await _run(config, parts, lines)
+    finally:
+        logging.getLogger("gateway").removeHandler(lines)
+
+
+async def _run(config: Config, parts: Parts, lines: LogLines) -> None:
     clock = HostClock(boot_id(), BUILD_TIME_MS)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    told = await _until_renewed(config, parts, clock, (), stop)
+    told = await _until_renewed(config, parts, clock, lines, (), stop)
     while told is not None and not await _stopped_within(ROOM_RESTART_S, stop):
-        told = await _until_renewed(config, parts, clock, told, stop)
+        told = await _until_renewed(config, parts, clock, lines, told, stop)
 
 
 async def _until_renewed(
-    config: Config, parts: Parts, clock: Clock, told: tuple[Record, ...], stop: asyncio.Event
+    config: Config,
+    parts: Parts,
+    clock: Clock,
+    lines: LogLines,
+    told: tuple[Record, ...],
+    stop: asyncio.Event,
 ) -> tuple[Record, ...] | None:
     """Run over one journal; None: until `stop`, else until that journal takes nothing any more.
 
@@ -76,7 +94,8 @@ async def _until_renewed(
     try:
         identity = _identity(config)
         signed = None if identity is None else identity.signed
-        image = Image(station=parts.station, root=parts.root)
+        installed = installed_settings(config)
+        image = Image(station=parts.station, root=parts.root, installed=installed)
         bus = Buses(config.bus, parts.profiles, inbox, clock)
         local = LocalSocket(
             config.socket,
@@ -86,15 +105,15 @@ async def _until_renewed(
             clock=clock,
             signed=signed,
         )
+        device_key = "" if identity is None else identity.public
+        links = _links(config, parts, inbox, journal, clock, device_key, lines)
+        headend = Adjusted(installed, links)
         rooms: dict[str, Room] = {
             "bus": bus,
             "local": local,
+            "headend": headend,
             "journal": Tidying(journal, clock),
         }
-        if config.broker is not None:
-            rooms["headend"] = _head_end(
-                config, parts, inbox, journal, clock, "" if identity is None else identity.public
-            )
         watchers = [room for room in rooms.values() if room is not bus]
         engine = Engine(
             image,
@@ -147,16 +166,15 @@ async def open_journal(config: Config) -> SqliteJournal:
     )
 
 
-def _head_end(
+def _links(
     config: Config,
     parts: Parts,
     inbox: BoundedInbox,
     journal: SqliteJournal,
     clock: Clock,
     device_key: str,
-) -> HeadEnd:
-    assert config.broker is not None
-
+    lines: LogLines,
+) -> MakeLink:
     def birth(image: Image) -> bytes:
         return msgspec.json.encode(
             Birth(
@@ -172,20 +190,38 @@ def _head_end(
         )
 
     def status(image: Image) -> bytes:
-        # Counts only: who is dark or has grace the records and the local socket say.
-        whole = status_of(image, clock.now())
-        said = msgspec.structs.replace(whole, dark=(), graces=(), readings=())
-        return msgspec.json.encode(said)
+        return msgspec.json.encode(status_without_homes(image, clock.now()))
 
-    return HeadEnd(
-        config.broker,
-        utility=config.utility,
-        gateway=parts.station.gateway,
-        inbox=inbox,
-        records=journal,
-        status=status,
-        birth=birth,
-    )
+    def bundle(image: Image) -> bytes:
+        return packed_bundle(config, image, clock.now(), lines.lines())
+
+    async def readings(ordinal: int, count_max: int) -> tuple[MeterReading, ...]:
+        stored = await journal.readings_after(ordinal, count_max)
+        return tuple(
+            MeterReading(ordinal=one.ordinal, **msgspec.structs.asdict(one.reading))
+            for one in stored
+        )
+
+    def link(settings: Settings, order: str) -> Room | None:
+        if config.broker is None or settings.broker is None:
+            return None
+        place = msgspec.structs.asdict(settings.broker)
+        return HeadEnd(
+            msgspec.structs.replace(config.broker, **place),
+            utility=config.utility,
+            gateway=parts.station.gateway,
+            inbox=inbox,
+            records=journal,
+            readings=readings,
+            status=status,
+            birth=birth,
+            bundle=bundle,
+            clock=clock,
+            calendar=wall_ms,
+            order=order,
+        )
+
+    return link
 
 
 async def _until_stopped(
@@ -259,7 +295,7 @@ async def _hand_in(documents: tuple[Path, ...], inbox: BoundedInbox) -> None:
                 break
             await asyncio.sleep(HAND_IN_AGAIN_S)
         if answer.word == "SEQ_OLD":
-            logger.info("%s: a newer one has come since and is in force", path)
+            logger.info("%s: a newer one has come since, or a wipe", path)
         elif not answer.accepted:
             logger.error("%s: %s: see the journal", path, answer.word)
 

@@ -14,10 +14,11 @@ from typing import assert_never
 
 import msgspec
 
-from gateway import __version__
+from gateway.core.acknowledged import NO_NEWS, flaw_of, news_of, refused_ack
 from gateway.core.admission import admit_document, admit_read, admit_refusal
 from gateway.core.admitted import ACCEPTED, DUPLICATE, JOURNAL_DEGRADED, Admission
 from gateway.core.documents import Checkpoint
+from gateway.core.errands import admit_scan
 from gateway.core.fact import (
     AckClaim,
     Answer,
@@ -32,7 +33,7 @@ from gateway.core.fact import (
     MeterSeen,
     Observation,
     ResumeClaim,
-    Road,
+    ScanReport,
     SwitchReport,
     TagClaim,
 )
@@ -42,7 +43,7 @@ from gateway.core.model import Instant
 from gateway.core.noted import NotedReading
 from gateway.core.plan import Plan, plan
 from gateway.core.reading import DocumentRead, read, takes_long
-from gateway.core.records import Record, Started
+from gateway.core.records import Record
 from gateway.core.reports import admit_reading, admit_report
 from gateway.core.requests import admit_cause, admit_resume, admit_tag
 from gateway.core.signature import Rejected
@@ -50,10 +51,10 @@ from gateway.core.trust_records import Sealed
 from gateway.core.waiting import instant_of
 from gateway.core.watch import seal_due
 from gateway.draft import Draft
-from gateway.holding import Held, Notebook, carried, may_be_carried
+from gateway.holding import Held, Notebook, carried
 from gateway.inbox import BoundedInbox
-from gateway.ports import Bus, Clock, Journal, Loaded, NotWritten, Remedy, Reply, Room
-from gateway.restoring import remembered, restore, taken_up, to_remember
+from gateway.ports import Bus, Clock, Journal, NotWritten, Remedy, Reply, Room
+from gateway.restoring import begun, restore
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class Engine:
         self._notebook = Notebook(readings_every_ms)
         self._held: Held | None = None
         self._held_max = held_max
+        self._first = 1
+        """The number of this process' first record."""
         self._deadline_ms: int | None = None
         self._stopping = False
         self._reading: set[asyncio.Task[None]] = set()
@@ -110,11 +113,14 @@ class Engine:
         except Rejected as flaw:
             loaded = await self._journal.begin_anew(str(flaw))
             self.image = restore(self.image, loaded)
+        self._first = loaded.number + 1
         self._clock.raise_low(self.image.kept.wall_low_ms)
         self._clock.bound(self.image.kept.bound)
         watching_since_ms = self._clock.now().mono_ms
         self.image = msgspec.structs.replace(self.image, watching_since_ms=watching_since_ms)
-        await self._durably(lambda: self._settle(self._first_draft(loaded, told), []))
+        await self._durably(
+            lambda: self._settle(begun(self.image, loaded, told, self._clock.now()), [])
+        )
 
     @property
     def untold(self) -> tuple[Record, ...]:
@@ -173,21 +179,6 @@ class Engine:
                 answers.append((reply, answer))
         await self._settle(draft, answers)
 
-    def _first_draft(self, loaded: Loaded, told: Sequence[Record]) -> Draft:
-        draft = Draft(self.image, self._clock.now())
-        for body in remembered(draft.image, loaded):
-            draft.record(body)
-        for archived in loaded.archived:
-            admission = taken_up(archived, draft.image, draft.now)
-            for body in admission.bodies:
-                draft.record(body, admission.document)
-        for record in told:
-            if may_be_carried(record.body, draft.image):
-                draft.carry(record)
-        draft.record(Started(version=__version__))
-        draft.remember = to_remember(loaded, draft.image)
-        return draft
-
     async def _settle(self, draft: Draft, answers: list[tuple[Reply, Answer]]) -> None:
         planned = self._planned(draft)
         await self._put_down(draft)
@@ -236,7 +227,7 @@ class Engine:
         if held is None:
             if batch is not None:
                 await self._journal.commit(batch)
-                self._written(readings)
+                self._written(readings, draft)
             return
         if batch is not None:
             held.take(batch)
@@ -259,11 +250,13 @@ class Engine:
             return
         logger.warning("written down again: %d records were held", len(held.records))
         self._held, draft.image = None, last.image
-        self._written(readings)
+        self._written(readings, draft)
 
-    def _written(self, readings: tuple[NotedReading, ...]) -> None:
+    def _written(self, readings: tuple[NotedReading, ...], draft: Draft) -> None:
         if readings:
             self._notebook.written()
+            last = draft.image.readings_last + len(readings)
+            draft.image = msgspec.structs.replace(draft.image, readings_last=last)
 
     def _read_apart(self, claim: DocumentClaim, reply: Reply | None) -> None:
         # What is read by a root that is in force no more, `admit_read` reads again.
@@ -310,7 +303,7 @@ class Engine:
             case _:
                 return self._observed(event, draft)
 
-    def _observed(self, event: Observation | SwitchReport, draft: Draft) -> Answer:
+    def _observed(self, event: Observation | SwitchReport | ScanReport, draft: Draft) -> Answer:
         at = instant_of(draft.now)
         match event:
             case SwitchReport():
@@ -320,6 +313,11 @@ class Engine:
                 draft.record(body)
                 if event.reading is not None:
                     self._seen(MeterSeen(serial=event.serial, reading=event.reading), draft, at)
+            case ScanReport():
+                ended = admit_scan(event, draft.image)
+                if ended is None:
+                    return DUPLICATE
+                draft.record(ended)
             case MeterSeen():
                 self._seen(event, draft, at)
             case BusSeen() | BrokerSeen() | HeadEndSeen():
@@ -360,15 +358,14 @@ class Engine:
             self._clock.bound(kept.bound)
 
     async def _acknowledged(self, claim: AckClaim, draft: Draft) -> Answer:
-        if claim.through <= draft.image.acked_through:
+        news = news_of(claim, draft.image, self._first)
+        if news == NO_NEWS:
             return DUPLICATE
-        if claim.through > self.image.number:
-            return self._admitted(_bad_ack("ACK_BEYOND_RECORDS", claim, draft), draft)
         chain = await self._journal.chain_at(claim.through)
-        if chain is None or chain.hex() != claim.chain:
-            return self._admitted(_bad_ack("ACK_CHAIN_MISMATCH", claim, draft), draft)
-        draft.acked_through = claim.through
-        draft.image = msgspec.structs.replace(draft.image, acked_through=claim.through)
+        flaw = flaw_of(claim, news, self.image, chain)
+        if flaw:
+            return self._admitted(refused_ack(flaw, claim, draft.image, draft.now), draft)
+        draft.acknowledge(news)
         return ACCEPTED
 
     @property
@@ -382,13 +379,3 @@ class Engine:
         if deadline_ms is None:
             return None
         return max(0, deadline_ms - self._clock.now().mono_ms) / 1000
-
-
-def _bad_ack(name: str, claim: AckClaim, draft: Draft) -> Admission:
-    message = BadMessage(
-        name=name,
-        detail=f"through {claim.through}, the last record is {draft.image.number}",
-        raw=f"{claim.through} {claim.chain}".encode(),
-        road=Road.MQTT,
-    )
-    return admit_refusal(message, draft.image, draft.now)

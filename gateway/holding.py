@@ -67,6 +67,7 @@ class Held:
         self._held_max = held_max
         self._checkpoint_due = False
         self._remember = False
+        self._forget = False
 
     @property
     def seen(self) -> Degraded:
@@ -84,6 +85,7 @@ class Held:
         self.records += batch.records
         self._checkpoint_due |= batch.checkpoint is not None
         self._remember |= batch.marks is not None
+        self._forget |= batch.forget
 
     def told(self, now: Now) -> Body:
         """The record that follows those that were held."""
@@ -99,6 +101,7 @@ class Held:
             checkpoint=msgspec.json.encode(image.kept) if self._checkpoint_due else None,
             marks=image.marks if self._remember else None,
             readings=readings,
+            forget=self._forget,
         )
 
     def failed(self, failure: NotWritten, now: Now) -> None:
@@ -112,11 +115,6 @@ def carried(stored: list[Stored]) -> tuple[Record, ...]:
     """Of what one journal did not take, what the next one has to tell."""
     records = (read_record(one.content) for one in stored)
     return tuple(record for record in records if isinstance(record.body, CARRIED))
-
-
-def may_be_carried(body: Body, image: Image) -> bool:
-    """Whether this image knows what a record is about: a rebuilt one knows no orders' tasks."""
-    return not isinstance(body, TaskIntended | TaskEnded) or body.meter in image.kept.tasks
 
 
 class Notebook:

@@ -76,6 +76,8 @@ class Batch(Value):
     """In the order in which they were taken; no record tells of them."""
     readings_acked_through: int | None = None
     """By ordinal."""
+    forget: bool = False
+    """Of the documents before these only the roots are kept: the rest must not come back."""
 
 
 class Remedy(StrEnum):
@@ -100,7 +102,7 @@ class NotWritten(Exception):  # noqa: N818 - the disk's answer, not an error of 
 
 
 class StoredReading(Value):
-    """A reading as it is handed over: ordinals rise by one from reading to reading."""
+    """A reading as it is handed over: ordinals rise, with gaps where it was thinned."""
 
     ordinal: int
     reading: NotedReading

@@ -4,10 +4,11 @@ Owns what follows from a journal, from an archive without one, and from marks th
 either. Must never write: what is found out here becomes records, which the engine commits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from gateway import __version__
 from gateway.core.admission import admit_refusal
 from gateway.core.admitted import Admission
 from gateway.core.changes import apply
@@ -18,11 +19,21 @@ from gateway.core.kept import Kept
 from gateway.core.marks import Marks, larger
 from gateway.core.model import Now
 from gateway.core.rebuilding import Archived, readmit
-from gateway.core.records import Body, ListInstalled, SiteInstalled, read_record
+from gateway.core.records import (
+    Body,
+    ListInstalled,
+    Record,
+    SiteInstalled,
+    Started,
+    TaskEnded,
+    TaskIntended,
+    read_record,
+)
 from gateway.core.rotation import verify_root
 from gateway.core.signature import FIELD_DOCUMENTS, Rejected, verify
 from gateway.core.soundness import Unsound
 from gateway.core.trust_records import JournalLost, MarksAhead, RootInstalled
+from gateway.draft import Draft
 from gateway.ports import ArchivedDocument, Loaded
 
 
@@ -54,7 +65,32 @@ def restore(blank: Image, loaded: Loaded) -> Image:
         number=loaded.number,
         chain=loaded.chain,
         acked_through=loaded.acked_through,
+        readings_last=loaded.readings_last,
+        readings_acked_through=loaded.readings_acked_through,
     )
+
+
+def begun(image: Image, loaded: Loaded, told: Iterable[Record], now: Now) -> Draft:
+    """What is written down at a start, once `image` is restored from `loaded`.
+
+    `told` are records of this process that no disk has.
+    """
+    draft = Draft(image, now)
+    for body in remembered(draft.image, loaded):
+        draft.record(body)
+    for archived in loaded.archived:
+        admission = taken_up(archived, draft.image, draft.now)
+        for body in admission.bodies:
+            draft.record(body, admission.document)
+    for record in told:
+        if _may_be_carried(record.body, draft.image):
+            draft.carry(record)
+    draft.record(Started(version=__version__))
+    draft.remember = to_remember(loaded, draft.image)
+    kept = draft.image.kept
+    # Where the power failed between the commit of a wipe and the removal of the files.
+    draft.forget = kept.wiped is not None and kept.list_in_force is None
+    return draft
 
 
 def remembered(image: Image, loaded: Loaded) -> Iterator[Body]:
@@ -87,3 +123,8 @@ def taken_up(archived: ArchivedDocument, image: Image, now: Now) -> Admission:
             road=Road.ARCHIVE,
         )
         return admit_refusal(message, image, now)
+
+
+def _may_be_carried(body: Body, image: Image) -> bool:
+    """Whether this image knows what a record is about: a rebuilt one knows no orders' tasks."""
+    return not isinstance(body, TaskIntended | TaskEnded) or body.meter in image.kept.tasks

@@ -1,10 +1,14 @@
 """What the README tells a person to type works as it stands there."""
 
+import asyncio
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
@@ -13,15 +17,18 @@ import pytest
 from gateway.__main__ import program
 from gateway.config import load_config, mistakes
 from gateway.console.rules import markdown, rule_tables
+from gateway.core.orders import Hold
+from tests.core.papers import allow_list, entry
+from tests.rooms.brokers import Mosquitto
+from tests.rooms.headend.engine_side import GATEWAY, PATIENCE_S, UTILITY
+from tests.rooms.headend.whole_gateway import TOPICS, Head, WholeGateway
+from tests.signing import sign_list
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-LINES = [
-    line
-    for kind, block in BLOCKS
-    for line in block.splitlines()
-    if kind == "sh" and line.startswith("feeder-gateway ")
-]
+TYPED = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+LINES = [line for line in TYPED if line.startswith("feeder-gateway ")]
+MQTT = [line for line in TYPED if line.startswith("mosquitto_")]
 
 
 def block(kind: str, containing: str) -> str:
@@ -79,3 +86,80 @@ def test_the_law_is_told_as_the_code_has_it() -> None:
     _, _, after = README.partition("<!-- rules -->\n\n")
     shown, _, _ = after.partition("\n\n<!-- /rules -->")
     assert shown == markdown(rule_tables()), "put there what `feeder-gateway rules` prints"
+
+
+@asynccontextmanager
+async def linked(folder: Path) -> AsyncIterator[tuple[Mosquitto, WholeGateway, Head]]:
+    """A broker, a gateway on it whose outbox nobody empties, and somebody who gives orders."""
+    broker = Mosquitto(folder / "broker")
+    await broker.start()
+    try:
+        async with (
+            Head().listening(broker.host, broker.port) as head,
+            WholeGateway(folder / "gateway").running(broker.host, broker.port) as ours,
+        ):
+            await head.until(lambda: bool(head.on(TOPICS.birth)))
+            yield broker, ours, head
+    finally:
+        await broker.stop()
+
+
+def of(broker: Mosquitto, line: str) -> str:
+    """A line of the README about the tests' own broker and gateway."""
+    there = line.replace("-h mqtt.utility.example", f"-h {broker.host} -p {broker.port}")
+    return there.replace("/DEMO/", f"/{UTILITY}/").replace("/FDR-017/", f"/{GATEWAY}/")
+
+
+@asynccontextmanager
+async def typed(line: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A line as a shell runs it; Ctrl-C ends what has not ended."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", line, cwd=folder, stdout=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGINT)
+        await process.wait()
+
+
+WATCHED = {
+    "+/up/status": f'/{GATEWAY}/up/status {{"gateway":"{GATEWAY}","online":true',
+    "/up/meter/+": f'/up/meter/M1 {{"gateway":"{GATEWAY}","meter":"M1"',
+    "/up/order/+": f'/up/order/order-1 {{"gateway":"{GATEWAY}","id":"order-1","kind":"hold"',
+    "/up/records": '"records":[{"number":',
+}
+"""What the line about a topic shows once something has happened."""
+SAID = {
+    "/down/document": lambda image: image.kept.list_in_force is not None,
+    "/down/host": lambda image: image.head_end is not None and not image.head_end.online,
+}
+"""What the line about a topic has done to the gateway."""
+
+
+@pytest.mark.parametrize("line", [line for line in MQTT if line.startswith("mosquitto_sub ")])
+async def test_a_line_that_watches_shows_what_the_gateway_says(line: str, tmp_path: Path) -> None:
+    topic = re.findall(r"-t '?([^' ]+)", line)[0]
+    (shown,) = [words for end, words in WATCHED.items() if topic.endswith(end)]
+    async with linked(tmp_path) as (broker, _, head), typed(of(broker, line), tmp_path) as watching:
+        await broker.until_subscribed(of(broker, topic))
+        await head.orders(1, Hold(meter="M2", reason="burnt"))
+        assert watching.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while shown not in (said := (await watching.stdout.readline()).decode()):
+                assert said, "it ended without having shown it"
+
+
+@pytest.mark.parametrize("line", [line for line in MQTT if line.startswith("mosquitto_pub ")])
+async def test_a_line_that_says_something_is_heard(line: str, tmp_path: Path) -> None:
+    (done,) = [done for topic, done in SAID.items() if f"{topic} " in line]
+    (tmp_path / "list.jws").write_bytes(sign_list(allow_list(1, 200, entry(1, 100))))
+    async with linked(tmp_path) as (broker, ours, _), typed(of(broker, line), tmp_path) as said:
+        assert not done(ours.image)
+        assert await said.wait() == 0
+        await ours.until(lambda: done(ours.image))
+
+
+def test_every_way_to_speak_mqtt_is_shown_once() -> None:
+    assert len(MQTT) == len(WATCHED) + len(SAID)

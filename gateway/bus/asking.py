@@ -22,6 +22,8 @@ class Priority(IntEnum):
     TEST = 2
     """A technician stands before the meter."""
     POLL = 3
+    LOOK = 4
+    """Who else is on the line: in its idle time."""
 
 
 class Ask(Protocol):

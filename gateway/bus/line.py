@@ -22,6 +22,8 @@ from gateway.bus.checkup import Checkup, check_up
 from gateway.bus.device import Device, device_of, devices_on, units_on
 from gateway.bus.frame import Read, Request
 from gateway.bus.hints import Sign, hints
+from gateway.bus.inquiry import Questions
+from gateway.bus.looking import Looking, Wanted
 from gateway.bus.polling import Polling
 from gateway.bus.port import BusSettings, SerialPort
 from gateway.bus.profile import Profile
@@ -38,6 +40,8 @@ from gateway.bus.rtu import (
 )
 from gateway.bus.switching import carry_out
 from gateway.bus.tally import WINDOW_S, Quality, Tally, quality_words
+from gateway.core.due import reads_wanted
+from gateway.core.errands import scan_until
 from gateway.core.fact import BusSeen, SwitchCommand
 from gateway.core.image import Image
 from gateway.core.model import BusId, Serial
@@ -94,6 +98,9 @@ class Line:
         self._image: Image | None = None
         self._units: frozenset[int] = frozenset()
         self._up = asyncio.Event()
+        self._still = asyncio.Event()
+        """No command to a switch waits or is under way."""
+        self._still.set()
         self._down = ""
         """Why the port is not open; empty while it is, and before it was tried."""
         self._echo = False
@@ -115,6 +122,8 @@ class Line:
             wished=WISHED,
         )
 
+        self._looking = Looking(self.ask, self._up, self._still, inbox, clock)
+
     @property
     def quality(self) -> Quality:
         """How the last quarter of an hour went, by meter."""
@@ -123,20 +132,18 @@ class Line:
     def show(self, image: Image) -> None:
         """Take the newest image; the meters of this bus are polled from now on."""
         before, self._image = self._image, image
-        if before is not None and _same_site(before, image):
-            return
-        self._units = units_on(self._settings.name, image)
-        devices = devices_on(self._settings.name, image, self._profiles)
-        found = outlook(devices, self._polling.turns.speed, WISHED)
-        level = logging.INFO if found.fits else logging.WARNING
-        logger.log(level, "bus %s: %s", self._settings.name, outlook_words(found))
-        self._polling.take(devices)
+        if before is None or not _same_site(before, image):
+            self._take(image)
+        self._look(image)
+        if image.kept.orders:
+            self._polling.read_at_once(reads_wanted(image, self._clock.now().boot))
 
     def switch(self, command: SwitchCommand) -> None:
         """Queue one command; the same one again changes nothing."""
         if command.number in self._unreported:
             return
         self._unreported[command.number] = command
+        self._still.clear()
         self._commands.put_nowait(command)
 
     async def run(self) -> None:
@@ -145,6 +152,7 @@ class Line:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._own())
             group.create_task(self._polling.run())
+            group.create_task(self._looking.run())
             while True:
                 group.create_task(self._switch(await self._commands.get()))
 
@@ -169,6 +177,22 @@ class Line:
         target = self._polling.turns.of(serial)
         return None if target is None else await check_up(target.device, self.ask)
 
+    def _look(self, image: Image) -> None:
+        name = self._settings.name
+        found = scan_until(name, image)
+        wanted = None if found is None else Wanted(order=found[0], until_ms=found[1])
+        if wanted != self._looking.wanted:
+            devices = devices_on(name, image, self._profiles)
+            self._looking.want(wanted, Questions(devices, self._profiles))
+
+    def _take(self, image: Image) -> None:
+        self._units = units_on(self._settings.name, image)
+        devices = devices_on(self._settings.name, image, self._profiles)
+        found = outlook(devices, self._polling.turns.speed, WISHED)
+        level = logging.INFO if found.fits else logging.WARNING
+        logger.log(level, "bus %s: %s", self._settings.name, outlook_words(found))
+        self._polling.take(devices)
+
     async def _switch(self, command: SwitchCommand) -> None:
         self._begun.add(command.number)
         self._polling.switching(command.meter.serial, begins=True)
@@ -183,6 +207,8 @@ class Line:
             await self._inbox.put(report)
             self._begun.remove(command.number)
             del self._unreported[command.number]
+            if not self._unreported:
+                self._still.set()
         finally:
             self._polling.switching(command.meter.serial, begins=False)
 

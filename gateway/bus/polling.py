@@ -7,7 +7,7 @@ line's time free (`turns`, `budget`).
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from gateway.bus.asking import Ask, Priority
@@ -72,6 +72,12 @@ class Polling:
         self._tell_silence(silent)
         self._changed.set()
 
+    def read_at_once(self, wanted: Mapping[str, int]) -> None:
+        """Poll these before all others, each once: since when (boot clock) they are wanted."""
+        for serial, since_ms in wanted.items():
+            if self.turns.want(serial, since_ms, _now_s()):
+                self._changed.set()
+
     def switching(self, serial: str, *, begins: bool) -> None:
         """A command to this meter's switch begins or has ended: meanwhile it is not polled."""
         self._under_way[serial] += 1 if begins else -1
@@ -108,7 +114,7 @@ class Polling:
             await self._check(target)
             return
         request = look_read(device)
-        ended = self._ended[device.serial]
+        ended, wanted_ms = self._ended[device.serial], target.wanted_ms
         answer = None if request is None else await self._asked(target, request)
         if not self._took(target, answer):
             return
@@ -120,6 +126,8 @@ class Polling:
         await self._measure(target)
         if not self._under_way[device.serial] and self._ended[device.serial] == ended:
             self._post(target, state, mono_ms)
+            if target.wanted_ms == wanted_ms:
+                target.tries = 0
 
     async def _check(self, target: Target) -> None:
         """A check meter is asked for its values and nothing else, and each time anew."""

@@ -138,6 +138,8 @@ class Tally:
         )
 
     def _note(self, serial: Serial, happening: _Happening, now_s: float) -> None:
+        if not serial:
+            return  # an address was asked at which the roster has nobody
         number = int(now_s // BUCKET_S)
         if not self._buckets or self._buckets[-1][0] != number:
             self._buckets.append((number, Counter()))

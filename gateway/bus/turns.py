@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 CONNECTED_PATIENCE_S: Final = 5.0
 """So long a connected meter that is due lets those go first where somebody waits."""
 MISSES_MAX: Final = 2
+WANTED_TRIES: Final = 3
+"""So often one that does not answer is asked although somebody else would be next."""
 MISSED_ONCE_S: Final = 0.5
 """After a first miss: one lost frame is made good, or the meter is soon known to be silent."""
 BACK_OFF_FIRST_S: Final = 1.0
@@ -60,6 +62,10 @@ class Target:
     state: SupplyState = SupplyState.UNKNOWN
     cause: Cause | None = None
     cause_asked: bool = False
+    wanted_ms: int = -1
+    """Since when (boot clock) somebody wants it read at once; the last that did."""
+    tries: int = 0
+    """How often it is still tried for him."""
 
     @property
     def parked(self) -> bool:
@@ -117,6 +123,9 @@ class Turns:
     def next(self, busy: Collection[str], now_s: float) -> tuple[Target, float] | None:
         """Who is next, and when; None where there is nobody. The busy are left out."""
         free = [one for serial, one in self._targets.items() if serial not in busy]
+        wanted = min((one for one in free if one.tries), key=_due_s, default=None)
+        if wanted is not None and wanted.due_s <= now_s:
+            return wanted, wanted.due_s
         healthy = _first([one for one in free if not one.parked], now_s)
         parked = min((one for one in free if one.parked), key=_due_s, default=None)
         # What a silent meter takes is never at the cost of a command that is under way.
@@ -126,6 +135,15 @@ class Turns:
         if healthy is None or probe_s <= max(now_s, healthy.due_s):
             return parked, probe_s
         return healthy, healthy.due_s
+
+    def want(self, serial: str, since_ms: int, now_s: float) -> bool:
+        """Have one read before all others, values too; False: it is not here, or known of."""
+        target = self._targets.get(serial)
+        if target is None or since_ms <= target.wanted_ms:
+            return False
+        target.wanted_ms, target.tries = since_ms, WANTED_TRIES
+        target.due_s = target.measure_due_s = now_s
+        return True
 
     def answered(self, target: Target, now_s: float) -> None:
         """It has given a sign of life."""
@@ -140,8 +158,9 @@ class Turns:
     def missed(self, target: Target, now_s: float) -> None:
         """It has not answered."""
         target.misses += 1
+        target.tries = max(0, target.tries - 1)
         wait_s = MISSED_ONCE_S
-        if target.parked:
+        if target.parked and not target.tries:
             doubled = BACK_OFF_FIRST_S * 2.0 ** min(target.misses - MISSES_MAX, 20)
             wait_s = min(doubled, BACK_OFF_MAX_S)
             self._probe_s = now_s + self._miss_s(target) / PARKED_SHARE

@@ -19,14 +19,22 @@ from gateway.core.fact import Move, TagKind
 from gateway.core.orders import (
     Act,
     Cancel,
+    Config,
+    Confirm,
     Disconnect,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
 )
 from gateway.core.records import (
     CauseRecorded,
@@ -37,6 +45,7 @@ from gateway.core.records import (
     HeadEndLost,
     ListInstalled,
     OrderAccepted,
+    OrderEnded,
     OrderRefused,
     OrderRestored,
     PacingResumed,
@@ -52,6 +61,7 @@ from gateway.core.records import (
     TaskEnded,
     TaskIntended,
 )
+from gateway.core.settings import BrokerChange, ConfigTried, altered
 from gateway.core.trust_records import (
     JournalLost,
     JournalMended,
@@ -84,6 +94,8 @@ _Papers = (
     | OrderAccepted
     | OrderRestored
     | OrderRefused
+    | OrderEnded
+    | ConfigTried
     | Refused
 )
 _Commands = GraceGranted | CloseIntended | CloseEnded | TaskIntended | TaskEnded
@@ -143,6 +155,13 @@ def _of_paper(body: _Papers) -> str:
             meaning = f"{MEANING[body.name]}; " if body.name in MEANING else ""
             said = f"order {body.id} ({body.kind}) refused {body.name}: {meaning}{body.detail}"
             return f"{said} ({_signed(body)})"
+        case OrderEnded():
+            said = " ".join(part for part in (str(body.state), body.reason) if part)
+            return f"order {body.order} {said}" + (f": {body.detail}" if body.detail else "")
+        case ConfigTried():
+            over = body.overlay
+            other = [f"{one.name} {one.now}" for one in altered(over.settings, over.over)]
+            return f"order {over.order} on trial: {', '.join(other) or 'what the installer wrote'}"
         case Refused():
             return f"refused {body.name}: {body.detail} ({body.road})"
         case _:
@@ -226,8 +245,42 @@ def act_in_words(act: Act) -> str:
             return f"let transformer {act.dt} go on: {act.reason}"
         case Cancel():
             return f"call off what order {act.order} has not begun"
+        case Read():
+            return f"read meter {_several(act.meters)}"
+        case _:
+            return _errand(act)
+
+
+def _errand(act: Config | Confirm | LogBundle | Scan | ForgetMeter | Wipe | Rebirth) -> str:
+    match act:
+        case Config():
+            return f"set {_changes(act)}"
+        case Confirm():
+            return f"keep what order {act.order} has set"
+        case LogBundle():
+            return "send what support needs to know"
+        case Scan():
+            return f"look around bus {act.bus}"
+        case ForgetMeter():
+            return f"forget meter {_several(act.meters)}"
+        case Wipe():
+            return "take this gateway out of service"
+        case Rebirth():
+            return "say again what this gateway is"
         case _:
             assert_never(act)
+
+
+def _changes(act: Config) -> str:
+    broker = act.broker or BrokerChange()
+    given = {
+        "broker.host": broker.host,
+        "broker.port": broker.port,
+        "broker.keepalive_s": broker.keepalive_s,
+        "log_level": act.log_level,
+    }
+    said = [f"{name} {value}" for name, value in given.items() if value is not None]
+    return ", ".join([*(["back what the installer wrote"] if act.reset else []), *said])
 
 
 def _several(names: Sequence[str], more: int = 0) -> str:

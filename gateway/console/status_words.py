@@ -13,16 +13,25 @@ from gateway.console.words import (
     MEANING,
     clock_time,
     date_and_time,
+    day_of,
     duration,
     ended_in_words,
 )
-from gateway.core.fact import Outcome, PollingSeen
+from gateway.core.errands import SettingsStatus
+from gateway.core.fact import CertificateEnd, Holder, Outcome, PollingSeen
 from gateway.core.image import Degraded
 from gateway.core.model import Brake, Cause, TimeSource
 from gateway.core.status import GraceStatus, MeterStatus, RootStatus, Status, StopStatus
 
 INDENT = " " * 10
 """Under what is said of a meter."""
+DAY_MS = 24 * 3_600_000
+HOLDERS: dict[Holder, str] = {
+    Holder.GATEWAY: "this gateway's",
+    Holder.BROKER: "the broker's",
+    Holder.AUTHORITY: "the CA's",
+}
+"""Whose certificate it is."""
 CLOCKS: dict[TimeSource, str] = {
     TimeSource.NONE: "no time source has answered",
     TimeSource.NETWORK: "the time daemon is synchronised",
@@ -50,6 +59,8 @@ def status_lines(status: Status) -> Iterator[str]:
         )
         if bus.polling is not None:
             yield f"{INDENT}{_polling(bus.polling)}"
+    if status.settings is not None:
+        yield f"settings  {_settings(status.settings)}"
     counts = ", ".join(f"{name} {count}" for name, count in status.supply.items() if count)
     yield f"supply    {status.meters} meters: {counts or 'none'}"
     yield f"read      {_read('states', status.read.states, status.read.oldest_ms)}"
@@ -180,11 +191,30 @@ def _head_end(status: Status) -> str:
         link = f"broker connected ({broker.protocol})"
     else:
         link = f"broker not connected: {broker.detail}"
+    if broker is not None and broker.certificate is not None:
+        link += f"; {_certificate(broker.certificate, status)}"
     known = status.head_end
     if known is None:
         return f"{link}; the head end has not been heard"
     state = "online" if known.online else "DOWN"
     return f"{link}; head end {state} for {duration(known.since_ms)}"
+
+
+def _settings(found: SettingsStatus) -> str:
+    """What was changed from afar, and for how long."""
+    said = ", ".join(f"{one.name} {one.now} instead of {one.installed}" for one in found.altered)
+    changed = f"by order {found.order}: {said or 'as the installer wrote them'}"
+    if found.trial_ms is None:
+        return changed
+    return f"{changed}; taken back in {duration(found.trial_ms)} unless it is confirmed"
+
+
+def _certificate(end: CertificateEnd, status: Status) -> str:
+    left_ms = end.at_ms - status.wall_ms
+    said = f"{HOLDERS[end.whose]} certificate is good until {day_of(end.at_ms)}"
+    if not status.clock_trusted:
+        return said
+    return f"{said}, EXPIRED" if left_ms <= 0 else f"{said}, {left_ms // DAY_MS} days"
 
 
 def _root(root: RootStatus) -> str:

@@ -102,6 +102,7 @@ REASONS: dict[str, str] = {
 """Why a command did not end well, where no verdict says so."""
 
 ALARMS: dict[Alarm, str] = {
+    Alarm.WIPED: "out of service by order; a site document with a higher number puts it back",
     Alarm.NO_SITE: "no site document yet; hand one in",
     Alarm.NO_LIST: "no list of who has paid yet; hand one in",
     Alarm.LIST_STALE: "the list is old; it still reconnects, nobody is cut by it; send a new one",
@@ -111,6 +112,8 @@ ALARMS: dict[Alarm, str] = {
     Alarm.JOURNAL_DEGRADED: "the disk takes nothing: do not switch off; mend it, see 'journal'",
     Alarm.BEHIND: "newer documents were here and are lost; send list, site and root again",
     Alarm.AMNESIA: "nothing is known of before; send a list that echoes this status's nonce",
+    Alarm.CERTIFICATE_EXPIRED: "a certificate on the way to the broker has expired; renew it",
+    Alarm.CERTIFICATE_EXPIRES: "a certificate on the way to the broker ends soon; renew it",
     Alarm.BUS_DOWN: "a bus is down; check its adapter",
     Alarm.METERS_SILENT: "meters do not answer; check their wiring and addresses",
     Alarm.PROMISE_BROKEN: "somebody has been paid and dark for longer than is promised",

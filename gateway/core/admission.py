@@ -8,6 +8,8 @@ on disk.
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
+import msgspec
+
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission
 from gateway.core.documents import (
     ENTRIES_MAX,
@@ -21,12 +23,21 @@ from gateway.core.documents import (
 from gateway.core.fact import Answer, BadMessage, DocumentClaim, Road
 from gateway.core.handover import claims_a_root, judge_root
 from gateway.core.image import MINUTE_MS, Image
+from gateway.core.lifecycle import answered, progress_of
 from gateway.core.model import Now
 from gateway.core.ordering import judge_order
-from gateway.core.orders import Order
-from gateway.core.papers import body_of_list, body_of_receipt, body_of_site, issued_at_ms, unrevoked
+from gateway.core.orders import Order, kind_of
+from gateway.core.papers import (
+    KEY_REVOKED,
+    body_of_list,
+    body_of_receipt,
+    body_of_site,
+    issued_at_ms,
+    unrevoked,
+)
+from gateway.core.progress import OrderNamed
 from gateway.core.reading import DocumentRead, Refusal, read
-from gateway.core.records import Refused
+from gateway.core.records import OrderAccepted, OrderRefused, Refused
 from gateway.core.sequence import echo_age_ms, in_the_future, is_duplicate
 from gateway.core.signature import Rejected, Verified, digest_of
 from gateway.core.soundness import Unsound, check
@@ -56,9 +67,28 @@ def admit_read(given: DocumentRead, image: Image, now: Now) -> Admission:
     claim, said = given.claim, given.said
     if isinstance(said, Refusal):
         message = BadMessage(name=said.name, detail=said.detail, raw=claim.raw, road=claim.road)
-        return admit_refusal(message, image, now)
+        return _with_progress(admit_refusal(message, image, now), said.order, image)
     document, verified = said
-    return _or_refused(lambda: _judge(document, verified, claim, image, now), claim, image, now)
+    judged = _or_refused(lambda: _judge(document, verified, claim, image, now), claim, image, now)
+    if not isinstance(document, Order) or judged.answer.word == KEY_REVOKED:
+        return judged
+    named = OrderNamed(id=document.id, kind=kind_of(document.act))
+    return _with_progress(judged, named, image)
+
+
+def _with_progress(admission: Admission, named: OrderNamed | None, image: Image) -> Admission:
+    """The admission of an order, with how far that has come in the answer.
+
+    Where a record is made of it, that stands in the image when it is on disk.
+    """
+    if named is None:
+        return admission
+    told = any(isinstance(body, OrderAccepted | OrderRefused) for body in admission.bodies)
+    if told and progress_of(named.id, image) is None:
+        return admission
+    order = answered(named, admission.answer, image)
+    answer = msgspec.structs.replace(admission.answer, order=order)
+    return msgspec.structs.replace(admission, answer=answer)
 
 
 def _or_refused(

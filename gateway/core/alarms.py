@@ -9,6 +9,8 @@ from enum import StrEnum
 class Alarm(StrEnum):
     """What somebody should come for or decide about."""
 
+    WIPED = "WIPED"
+    """It was taken out of service by order: a newer site document puts it back."""
     NO_SITE = "NO_SITE"
     NO_LIST = "NO_LIST"
     LIST_STALE = "LIST_STALE"
@@ -24,6 +26,10 @@ class Alarm(StrEnum):
     """Newer documents than those in force were here: they have to be sent again."""
     AMNESIA = "AMNESIA"
     """Nothing is known of what was here: a list that echoes the nonce has to be sent."""
+    CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
+    """One on the way to the broker is past its end: there is no link, or none after this one."""
+    CERTIFICATE_EXPIRES = "CERTIFICATE_EXPIRES"
+    """One on the way to the broker ends within 30 days."""
     BUS_DOWN = "BUS_DOWN"
     METERS_SILENT = "METERS_SILENT"
     PROMISE_BROKEN = "PROMISE_BROKEN"

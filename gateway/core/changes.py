@@ -10,10 +10,12 @@ from typing import assert_never
 import msgspec
 
 from gateway.core.documents import Document
+from gateway.core.errands import config_tried, order_ended
 from gateway.core.grace import stands
 from gateway.core.image import MINUTE_MS, Image, with_kept
 from gateway.core.installed import marks_known, paper_installed
 from gateway.core.kept import DAY_MS, GraceGiven, HeadEndKnown, Opened, Stop
+from gateway.core.lifecycle import JOURNAL_LOST, followed
 from gateway.core.marks import Tag
 from gateway.core.model import Instant
 from gateway.core.ordered import order_accepted, order_restored, used_up
@@ -26,6 +28,7 @@ from gateway.core.records import (
     HeadEndLost,
     ListInstalled,
     OrderAccepted,
+    OrderEnded,
     OrderRefused,
     OrderRestored,
     PacingResumed,
@@ -41,6 +44,7 @@ from gateway.core.records import (
     TaskEnded,
     TaskIntended,
 )
+from gateway.core.settings import ConfigTried
 from gateway.core.switched import (
     close_ended,
     close_intended,
@@ -62,13 +66,16 @@ from gateway.core.trust_records import (
 from gateway.core.waiting import at_least_ms, at_ms, instant_of
 from gateway.core.watch import COOL_DOWN
 
-JOURNAL_LOST = "JOURNAL_LOST"
 UNWRITTEN = "UNWRITTEN"
 """The tally of refusals that were counted without a record of their own."""
 
 
 def apply(image: Image, record: Record, document: Document | None) -> Image:
     """The image after one record. `document` is the document that an installation is about."""
+    return followed(_applied(image, record, document), record)
+
+
+def _applied(image: Image, record: Record, document: Document | None) -> Image:
     body = record.body
     at = instant_of(record)
     image = _at_least(image, record)
@@ -81,12 +88,8 @@ def apply(image: Image, record: Record, document: Document | None) -> Image:
             return paper_installed(image, body, document, at)
         case JournalLost() | MarksAhead():
             return _grave(marks_known(image, body, at), JOURNAL_LOST, record)
-        case OrderAccepted():
-            return order_accepted(image, body, at)
-        case OrderRestored():
-            return order_restored(image, body, at)
-        case OrderRefused():
-            return used_up(_tallied(image, body.name), body.seq, body.digest, body.name)
+        case OrderAccepted() | OrderRestored() | OrderRefused() | OrderEnded() | ConfigTried():
+            return _ordered(image, body, at)
         case Refused(name="EQUIVOCATION"):
             return _grave(_refused(image, body, at), body.name, record)
         case Refused():
@@ -97,6 +100,26 @@ def apply(image: Image, record: Record, document: Document | None) -> Image:
             return with_kept(image, head_end=_head_end(body, at))
         case _:
             return _of_switches(image, record, body, at)
+
+
+def _ordered(
+    image: Image,
+    body: OrderAccepted | OrderRestored | OrderRefused | OrderEnded | ConfigTried,
+    at: Instant,
+) -> Image:
+    match body:
+        case OrderAccepted():
+            return order_accepted(image, body, at)
+        case OrderRestored():
+            return order_restored(image, body, at)
+        case OrderRefused():
+            return used_up(_tallied(image, body.name), body.seq, body.digest, body.name)
+        case OrderEnded():
+            return order_ended(image, body)
+        case ConfigTried():
+            return config_tried(image, body, at)
+        case _:
+            assert_never(body)
 
 
 def _of_switches(

@@ -11,6 +11,7 @@ record or a refusal in `admission`, `ordering` or `requests`; `records` has what
 from enum import StrEnum
 
 from gateway.core.model import BusId, Cause, Meter, Reading, Serial, Value
+from gateway.core.progress import Progress, Residents
 
 
 class Road(StrEnum):
@@ -92,6 +93,8 @@ class DocumentClaim(Value):
     raw: bytes
     road: Road
     retained: bool = False
+    link: str = ""
+    """By MQTT: the order whose settings the link was made with; empty: those of the installer."""
 
 
 class BadMessage(Value):
@@ -104,10 +107,14 @@ class BadMessage(Value):
 
 
 class AckClaim(Value):
-    """The head end says that it holds every record up to `through`, ending in hash `chain`."""
+    """The head end says that it holds every record up to `through`, ending in hash `chain`.
+
+    `readings`: and every reading up to that ordinal; None: it says nothing of readings.
+    """
 
     through: int
     chain: str
+    readings: int | None = None
 
 
 class TagClaim(Value):
@@ -189,12 +196,32 @@ class BusSeen(Value):
     """How often its devices are read at present; None as long as that is not known."""
 
 
+class Holder(StrEnum):
+    """Whose certificate on the way to the broker."""
+
+    GATEWAY = "GATEWAY"
+    BROKER = "BROKER"
+    AUTHORITY = "AUTHORITY"
+    """The CA's that is trusted."""
+
+
+class CertificateEnd(Value):
+    """Until when a certificate is good: milliseconds UTC."""
+
+    whose: Holder
+    at_ms: int
+
+
 class BrokerSeen(Value):
-    """Whether the broker is connected; `detail` says why not, in words."""
+    """Whether the broker is connected; `detail` says why not, in words.
+
+    `certificate`: the one on the way that ends first; None without TLS, or where none is known.
+    """
 
     connected: bool
     protocol: str = ""
     detail: str = ""
+    certificate: CertificateEnd | None = None
 
 
 class HeadEndSeen(Value):
@@ -227,6 +254,15 @@ class SwitchReport(Value):
     """The position overrides the meter's own prepay logic until it is released."""
 
 
+class ScanReport(Value):
+    """Who the bus room found for an order; `reason`: why not every address was asked."""
+
+    order: str
+    result: Residents
+    reason: str = ""
+    detail: str = ""
+
+
 class SwitchCommand(Value):
     """What the bus room is told to do once its intent is on disk.
 
@@ -247,8 +283,10 @@ class Answer(Value):
     accepted: bool
     word: str
     detail: str = ""
+    order: Progress | None = None
+    """Of an order that no record was made of: how far it has come, for whoever sent it."""
 
 
 Claim = DocumentClaim | BadMessage | AckClaim | TagClaim | CauseClaim | ResumeClaim
 Observation = MeterSeen | BusSeen | BrokerSeen | HeadEndSeen
-Event = Claim | Observation | SwitchReport
+Event = Claim | Observation | SwitchReport | ScanReport

@@ -32,6 +32,7 @@ from gateway.core.model import (
     SupplyState,
     Value,
 )
+from gateway.core.settings import Overlay, Settings, laid_over
 from gateway.core.standing import Word, word_in_force
 from gateway.core.terms import CheckMeter, Disconnection, Limits, Pacing
 from gateway.core.trust import Root
@@ -68,11 +69,16 @@ class Image(Value, dict=True):
     station: Station
     root: Root
     """In force: the installation's anchor, or the newest that followed it."""
+    installed: Settings = Settings()
+    """What the installer wrote, of what may be changed from afar."""
     kept: Kept = Kept()
     number: int = 0
     """Of the last record."""
     chain: bytes = bytes(32)
     acked_through: int = 0
+    readings_last: int = 0
+    """The ordinal of the last reading that is written down."""
+    readings_acked_through: int = 0
     roster: Mapping[str, Meter] = {}
     by_account: Mapping[str, Meter] = {}
     feeders: Mapping[str, str] = {}
@@ -115,6 +121,16 @@ class Image(Value, dict=True):
     def disconnection(self) -> Disconnection:
         """The terms of disconnection in force."""
         return Disconnection() if self.kept.site is None else self.kept.site.disconnection
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """What was changed from afar, on trial or for good."""
+        return self.kept.overlay if self.kept.trial is None else self.kept.trial.overlay
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that count, of those that may be changed from afar."""
+        return laid_over(self.installed, self.overlay)
 
     def ability(self, profile: str) -> ProfileAbility | None:
         """What a meter type can do under the site document in force; None: it is not known here."""

@@ -88,6 +88,7 @@ def _site_installed(image: Image, body: SiteInstalled, site: Site, at: Instant) 
         newest=larger(Marks(site=Mark(seq=body.seq, digest=body.digest)), kept.newest),
         site=site,
         site_digest=body.digest,
+        wiped=None,
         former=former_after(kept, site),
         asks=asks_after(kept, site),
         tags=tags_after(kept, site),

@@ -20,7 +20,9 @@ from gateway.core.model import (
     SupplyState,
     Value,
 )
+from gateway.core.progress import Progress
 from gateway.core.records import CloseEnded, TaskEnded
+from gateway.core.settings import Overlay
 from gateway.core.standing import ListInForce, Word
 from gateway.core.trust import Root
 
@@ -173,6 +175,13 @@ class TimeBound(Value):
     high_ms: int
 
 
+class ConfigTrial(Value):
+    """Settings that were changed from afar and count for now, and since when."""
+
+    overlay: Overlay
+    since: Instant
+
+
 class Restored(Value):
     """Homes that closes of ours brought back since the journal began, and how long they waited."""
 
@@ -225,6 +234,12 @@ class Kept(Value):
     forced: tuple[str, ...] = ()
     head_end: HeadEndKnown | None = None
     restored: Restored = Restored()
+    orders: Mapping[str, Progress] = {}
+    """By id: the orders that have not ended."""
+    orders_ended: Mapping[str, Progress] = {}
+    """By id: the last that have."""
+    reborn: int = 0
+    """The number of the last record that asked for a new birth."""
     refusals: Mapping[str, int] = {}
     grave: Mapping[str, int] = {}
     """What the head end has to hear of, by its word: the number of the last record of it."""
@@ -235,3 +250,9 @@ class Kept(Value):
     bound: TimeBound | None = None
     sealed: Instant | None = None
     """When the gateway last signed for its journal."""
+    overlay: Overlay | None = None
+    """The settings that were changed from afar and confirmed."""
+    trial: ConfigTrial | None = None
+    """Those that count now and are not confirmed."""
+    wiped: Instant | None = None
+    """Since when it is out of service; until a newer site document comes."""

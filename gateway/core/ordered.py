@@ -9,7 +9,9 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
+from gateway.core.errands import config_cancelled, config_confirmed
 from gateway.core.fact import Move, TagKind
+from gateway.core.forgetting import forgotten, wiped
 from gateway.core.image import Image, with_kept
 from gateway.core.installed import asked, not_before
 from gateway.core.kept import Opened, Task
@@ -17,14 +19,22 @@ from gateway.core.marks import Mark, Marks, larger
 from gateway.core.model import Account, Cause, Digest, Instant, Serial
 from gateway.core.orders import (
     Cancel,
+    Config,
+    Confirm,
     Disconnect,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
 )
 from gateway.core.records import OrderAccepted, OrderRestored
 from gateway.core.standing import Standing, Word
@@ -52,9 +62,19 @@ def order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
                 else task
                 for serial, task in image.kept.tasks.items()
             }
-            return with_kept(image, tasks=tasks)
-        case Hold() | ReleaseHold() | Isolate() | EndIsolation() | Resume():
+            return config_cancelled(with_kept(image, tasks=tasks), act.order)
+        case Confirm():
+            return config_confirmed(image)
+        case ForgetMeter():
+            return forgotten(image, act.meters)
+        case Wipe():
+            return wiped(image, at)
+        case LogBundle() | Scan():
+            return image  # the rooms do it, by what is kept of orders
+        case Config() | Hold() | ReleaseHold() | Isolate() | EndIsolation() | Resume():
             return image  # the records beside this one do it
+        case Read() | Rebirth():
+            return image  # `lifecycle` keeps what is to be done
         case _:
             assert_never(act)
 
@@ -63,10 +83,14 @@ def order_restored(image: Image, body: OrderRestored, at: Instant) -> Image:
     """What an order of a lost journal said of accounts; what it asked for is not done again.
 
     That it was opened by order stays known: who pays comes back without anybody's asking. What was
-    opened for safety since then has a tag, or the meter's own word.
+    opened for safety since then has a tag, or the meter's own word. What was to be forgotten is.
     """
     kept = image.kept
     after = used_up(image, body.seq, body.digest)
+    if isinstance(body.act, ForgetMeter):
+        return forgotten(after, body.act.meters)
+    if isinstance(body.act, Wipe):
+        return wiped(after, at)
     if not isinstance(body.act, Disconnect):
         return after
     opened = Opened(cause=Cause.ORDER, at=at, by=body.id)

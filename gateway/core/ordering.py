@@ -9,12 +9,13 @@ moment. Only what lacks a signature, or came by a road that no order takes, coun
 """
 
 from collections.abc import Iterator
-from typing import assert_never
 
 from gateway.core.admitted import ACCEPTED, DUPLICATE, Admission, refused
-from gateway.core.disconnection import OpenVerdict, may_open, room_in_the_hour
+from gateway.core.disconnection import LIFE_MAX_MS, OpenVerdict, may_open, room_in_the_hour
+from gateway.core.errands import judge_errand
 from gateway.core.fact import Answer, DocumentClaim, Origin, ResumeClaim, Road, TagClaim, TagKind
 from gateway.core.image import Image
+from gateway.core.lifecycle import progress_of
 from gateway.core.model import Now
 from gateway.core.ordered import tag_of, tasks_of
 from gateway.core.orders import (
@@ -27,6 +28,8 @@ from gateway.core.orders import (
     Hold,
     Isolate,
     Order,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
@@ -34,6 +37,7 @@ from gateway.core.orders import (
     keys_needed,
     kind_of,
 )
+from gateway.core.progress import OrderState, Progress
 from gateway.core.records import Body, OrderAccepted, OrderRefused
 from gateway.core.requests import admit_resume, admit_tag
 from gateway.core.sequence import clock_unknown, expired, is_duplicate, not_yet_valid
@@ -43,6 +47,11 @@ from gateway.core.standing import Newness, Standing, Word, compare
 from gateway.core.waiting import instant_of
 
 MAY_BEGIN = frozenset({OpenVerdict.PERMIT, OpenVerdict.PACED})
+USED_UP = "it was refused when it first came, and is used up"
+READ = "read"
+STOPPABLE = frozenset({READ, "scan", "config"})
+UNDER_WAY_MAX = {READ: 8, "reconnect": 4_096}
+"""Orders of a kind that may be under way: of the others their homes are the bound."""
 
 
 def judge_order(
@@ -52,11 +61,14 @@ def judge_order(
     if len(verified.signers) < keys_needed(order.act):
         # Whoever took a signature off must not use the order up.
         raise Unsound(OpenVerdict.SECOND_KEY_MISSING, f"signed by {verified.signers[0]} alone")
+    known = progress_of(order.id, image)
+    if known is not None and known.digest == verified.digest:
+        return _known(known)
     mark = image.kept.newest.order
     if is_duplicate(mark, order.seq, verified.digest, mark.digest):
         if mark.refusal is None:
             return Admission(answer=DUPLICATE)
-        return refused(mark.refusal, "it was refused when it first came, and is used up")
+        return refused(mark.refusal, USED_UP)
     if claim.retained:
         raise Unsound("RETAINED_ORDER", "an order is never kept by the broker; publish it unkept")
     if isinstance(order.act, DANGEROUS) and claim.road is not Road.MQTT:
@@ -73,16 +85,39 @@ def judge_order(
         road=claim.road,
     )
     try:
+        _check_room(order, known, image)
         _check_fresh(order, now)
-        also = tuple(_judge_act(order.act, accepted, image, now))
+        also = tuple(_judge_act(order.act, accepted, claim.link, image, now))
     except Unsound as flaw:
         return _refused(flaw, accepted)
     return Admission(answer=ACCEPTED, bodies=(accepted, *also), verified=verified)
 
 
+def _known(known: Progress) -> Admission:
+    """What is answered to an order that is known: how far it has come goes with it."""
+    if known.state is OrderState.REJECTED:
+        return refused(known.reason, USED_UP)
+    return Admission(answer=DUPLICATE)
+
+
+def _check_room(order: Order, known: Progress | None, image: Image) -> None:
+    """Whether it can be told under its id, and how far it has come be kept. Raises `Unsound`."""
+    if known is not None:
+        raise Unsound("ID_USED", f"another order had id {order.id}; give each its own")
+    kind = kind_of(order.act)
+    ceiling = UNDER_WAY_MAX.get(kind)
+    if ceiling is None:
+        return
+    under_way = sum(one.kind == kind for one in image.kept.orders.values())
+    if under_way >= ceiling:
+        raise Unsound("TOO_MANY_ORDERS", f"{under_way} of kind {kind} have not ended")
+
+
 def _check_fresh(order: Order, now: Now) -> None:
-    if isinstance(order.act, DANGEROUS):
+    if isinstance(order.act, Disconnect | ReleaseForce):
         return  # in the order of its own guards
+    if isinstance(order.act, DANGEROUS) and order.exp - order.iat > LIFE_MAX_MS:
+        raise Unsound(OpenVerdict.LIFE_TOO_LONG, "it may live for 15 minutes at most")
     if expired(order.exp, now):
         raise Unsound(OpenVerdict.EXPIRED, f"it had to be here by {order.exp}")
     if not_yet_valid(order.iat, now):
@@ -94,7 +129,9 @@ def _check_fresh(order: Order, now: Now) -> None:
         )
 
 
-def _judge_act(act: Act, accepted: OrderAccepted, image: Image, now: Now) -> Iterator[Body]:
+def _judge_act(
+    act: Act, accepted: OrderAccepted, link: str, image: Image, now: Now
+) -> Iterator[Body]:
     """The records beside the order's own. Raises `Unsound`."""
     match act:
         case Disconnect():
@@ -112,11 +149,15 @@ def _judge_act(act: Act, accepted: OrderAccepted, image: Image, now: Now) -> Ite
         case Resume():
             claim = ResumeClaim(dt=act.dt, by=_by(accepted.id), reason=act.reason)
             yield from _bodies(admit_resume(claim, image))
+        case Read():
+            _check_roster(act, image)
         case Cancel():
-            if all(task.order != act.order for task in image.kept.tasks.values()):
+            if not _may_be_cancelled(act.order, image):
                 raise Unsound("NOTHING_TO_CANCEL", f"nothing of order {act.order} waits")
+        case Rebirth():
+            pass
         case _:
-            assert_never(act)
+            yield from judge_errand(act, accepted, link, image)
 
 
 def _check_word(entry: CutEntry, where: str, accepted: OrderAccepted, image: Image) -> None:
@@ -147,6 +188,18 @@ def _check_tasks(accepted: OrderAccepted, image: Image, now: Now) -> None:
             OpenVerdict.BULK_CEILING,
             f"{count} homes, {max(room, 0)} more are allowed within this hour",
         )
+
+
+def _may_be_cancelled(order: str, image: Image) -> bool:
+    under_way = image.kept.orders.get(order)
+    stops = under_way is not None and under_way.kind in STOPPABLE
+    return stops or any(task.order == order for task in image.kept.tasks.values())
+
+
+def _check_roster(act: Read, image: Image) -> None:
+    for at, serial in enumerate(act.meters):
+        if serial not in image.roster:
+            raise Unsound("NOT_ON_ROSTER", f"args.meters[{at}]: {serial} is not on the roster")
 
 
 def _check_account(act: Reconnect, image: Image) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, dataclass_transform, get_args
 import msgspec
 
 from gateway.core.model import AccountText, Count, IdText, SerialText, TimeMs, Value
+from gateway.core.settings import BrokerChange, Change
 
 TARGETS_MAX: Final = 200
 """Homes in one order: its record has to fit into one message."""
@@ -95,6 +96,56 @@ class Cancel(_Act, tag="cancel"):
     order: IdText
 
 
+class Config(_Act, tag="config"):
+    """Some settings are otherwise from now on, and for good once that is confirmed."""
+
+    broker: BrokerChange | None = None
+    log_level: str | None = None
+    reset: bool = False
+    """What was changed from afar before is taken back first."""
+
+    @property
+    def change(self) -> Change:
+        """What is to be otherwise."""
+        return Change(broker=self.broker, log_level=self.log_level)
+
+
+class Confirm(_Act, tag="confirm"):
+    """The head end is heard with the settings that an earlier order has changed: they stay."""
+
+    order: IdText
+
+
+class LogBundle(_Act, tag="log_bundle"):
+    """What support needs to know of this gateway is sent, without secrets and accounts."""
+
+
+class Scan(_Act, tag="scan"):
+    """All addresses of a bus are asked who is there."""
+
+    bus: IdText
+
+
+class ForgetMeter(_Act, tag="forget_meter"):
+    """What is kept of meters that have left the roster is forgotten; the records stay."""
+
+    meters: Annotated[tuple[SerialText, ...], msgspec.Meta(min_length=1, max_length=TARGETS_MAX)]
+
+
+class Wipe(_Act, tag="wipe"):
+    """The gateway is taken out of service: what it was told of consumers is forgotten."""
+
+
+class Read(_Act, tag="read"):
+    """These meters are read at once: where their switches stand, and what they measure."""
+
+    meters: Annotated[tuple[SerialText, ...], msgspec.Meta(min_length=1, max_length=TARGETS_MAX)]
+
+
+class Rebirth(_Act, tag="rebirth"):
+    """The gateway says again what it is and can do (`up/birth`)."""
+
+
 Act = (
     Disconnect
     | ReleaseForce
@@ -105,9 +156,17 @@ Act = (
     | EndIsolation
     | Resume
     | Cancel
+    | Config
+    | Confirm
+    | LogBundle
+    | Scan
+    | ForgetMeter
+    | Wipe
+    | Read
+    | Rebirth
 )
-DANGEROUS: Final = (Disconnect, ReleaseForce)
-"""What can darken a home takes two distinct keys and comes by MQTT only."""
+DANGEROUS: Final = (Disconnect, ReleaseForce, ForgetMeter, Wipe)
+"""What can darken a home or forget one takes two distinct keys and comes by MQTT only."""
 DANGEROUS_KEYS: Final = 2
 
 

@@ -17,6 +17,8 @@ from gateway.core.signature import ROLE_OF, Verified
 from gateway.core.soundness import Unsound
 from gateway.core.trust import Root
 
+KEY_REVOKED = "KEY_REVOKED"
+
 
 def unrevoked(issued_ms: int | None, verified: Verified, root: Root) -> Verified:
     """The document with those signers whose word counts. Raises `Unsound` (KEY_REVOKED).
@@ -31,7 +33,7 @@ def unrevoked(issued_ms: int | None, verified: Verified, root: Root) -> Verified
         counts = after_ms is None or (issued_ms is not None and issued_ms <= after_ms)
         (counted if counts else revoked).append(kid)
     if len(counted) < root.threshold(ROLE_OF[verified.type]):
-        raise Unsound("KEY_REVOKED", f"the word of key {revoked[0]} does not count any more")
+        raise Unsound(KEY_REVOKED, f"the word of key {revoked[0]} does not count any more")
     return msgspec.structs.replace(verified, signers=tuple(counted))
 
 

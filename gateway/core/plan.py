@@ -10,6 +10,8 @@ import msgspec
 
 from gateway.core.changes import apply
 from gateway.core.disconnection import OpenVerdict, may_open
+from gateway.core.due import due
+from gateway.core.errands import unconfirmed
 from gateway.core.fact import Move, Outcome, SwitchCommand, Why
 from gateway.core.grace import cut_as_of, may_be_given, silent_ms
 from gateway.core.image import Image
@@ -59,6 +61,11 @@ def plan(image: Image, now: Now) -> Plan:
         if not draft.do_task(task):
             break  # its turn has not come, and so it is for those behind it
     draft.begin_closes()
+    for ended in (
+        *unconfirmed(draft.image, now, draft.look_again),
+        *due(draft.image, now, draft.look_again),
+    ):
+        draft.write(ended)
     return Plan(
         bodies=tuple(draft.bodies),
         commands=tuple(draft.commands),

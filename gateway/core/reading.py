@@ -4,14 +4,26 @@ Owns the part of an admission that needs the root and nothing else, so that a lo
 beside the corridor. Must never judge what a document says (`admission` does).
 """
 
+from typing import Annotated
+
+import msgspec
+
 from gateway.core.documents import FieldDocument, decode, decode_badge
 from gateway.core.fact import DocumentClaim
 from gateway.core.handover import claims_a_root
-from gateway.core.model import Value
+from gateway.core.model import IdText, TimeMs, Value
 from gateway.core.papers import unrevoked
 from gateway.core.people import Badge
-from gateway.core.signature import FIELD_DOCUMENTS, DocumentType, Rejected, Verified, verify
-from gateway.core.soundness import check_badge
+from gateway.core.progress import OrderNamed
+from gateway.core.signature import (
+    FIELD_DOCUMENTS,
+    DocumentType,
+    Rejected,
+    Verified,
+    strict_json,
+    verify,
+)
+from gateway.core.soundness import Unsound, check_badge
 from gateway.core.trust import Root
 
 READ_APART_ABOVE = 64 * 1024
@@ -23,6 +35,14 @@ class Refusal(Value):
 
     name: str
     detail: str
+    order: OrderNamed | None = None
+    """Of an order: its name, where the signature on that holds."""
+
+
+class _Heading(Value):
+    id: IdText
+    iat: TimeMs
+    kind: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}\Z")]
 
 
 class DocumentRead(Value):
@@ -41,12 +61,26 @@ def takes_long(claim: DocumentClaim) -> bool:
 def read(claim: DocumentClaim, root: Root) -> DocumentRead:
     """What a claim says. Pure; for a list of 30,000 accounts it takes some 100 ms."""
     said: tuple[FieldDocument, Verified] | Refusal
+    verified: Verified | None = None
     try:
         verified = verify(claim.raw, FIELD_DOCUMENTS, root)
         said = (decode(verified), verified)
     except Rejected as flaw:
-        said = Refusal(name=str(flaw.flaw), detail=flaw.detail)
+        order = None if verified is None else _order_named(verified, root)
+        said = Refusal(name=str(flaw.flaw), detail=flaw.detail, order=order)
     return DocumentRead(claim=claim, root=root, said=said)
+
+
+def _order_named(verified: Verified, root: Root) -> OrderNamed | None:
+    """The name of an order that cannot be understood; None: no key that counts has given one."""
+    if verified.type is not DocumentType.ORDER:
+        return None
+    try:
+        heading = msgspec.convert(strict_json(verified.payload), _Heading)
+        unrevoked(heading.iat, verified, root)
+    except (msgspec.ValidationError, Rejected, Unsound):
+        return None
+    return OrderNamed(id=heading.id, kind=heading.kind)
 
 
 def read_badge(raw: bytes, root: Root) -> Badge:

@@ -23,6 +23,8 @@ from gateway.core.model import (
     Value,
 )
 from gateway.core.orders import Act
+from gateway.core.progress import OrderState, Result
+from gateway.core.settings import ConfigTried
 from gateway.core.trust_records import (
     JournalLost,
     JournalMended,
@@ -120,6 +122,19 @@ class OrderRefused(Tagged, tag="order_refused"):
     digest: Digest
     signers: tuple[str, ...]
     road: Road
+
+
+class OrderEnded(Tagged, tag="order_ended"):
+    """An order ended in a way that no other record tells: its time passed, or what it asked is so.
+
+    Of an order whose result is not in the records, `result` is it.
+    """
+
+    order: str
+    state: OrderState
+    reason: str
+    detail: str = ""
+    result: Result | None = None
 
 
 class Refused(Tagged, tag="refused"):
@@ -300,6 +315,7 @@ Body = (
     | OrderAccepted
     | OrderRestored
     | OrderRefused
+    | OrderEnded
     | Refused
     | SupplyChanged
     | CauseRecorded
@@ -310,6 +326,7 @@ Body = (
     | TaskEnded
     | PacingStopped
     | PacingResumed
+    | ConfigTried
     | HeadEndLost
     | HeadEndBack
     | TagPlaced

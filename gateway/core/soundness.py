@@ -9,8 +9,9 @@ from typing import assert_never
 from gateway.core.calendar import is_day
 from gateway.core.documents import AllowList, FieldDocument, Receipt, Site, Time
 from gateway.core.model import GatewayId, Meter, Station
-from gateway.core.orders import Disconnect, Order, ReleaseForce
+from gateway.core.orders import Config, Disconnect, ForgetMeter, Order, Read, ReleaseForce
 from gateway.core.people import BADGE_LIFE_MAX_MS, Badge, weak
+from gateway.core.settings import flaws_of
 from gateway.core.terms import CheckMeter, Disconnection, Window
 
 WEAK = "argon2id under 19 MiB is tried out too fast; make it anew with more memory"
@@ -98,8 +99,11 @@ def check_order(order: Order, station: Station) -> None:
                     )
             _check_once("accounts", "account", [entry.account for entry in order.act.accounts])
             _check_once("accounts", "meter", [entry.meter for entry in order.act.accounts])
-        case ReleaseForce():
+        case ReleaseForce() | Read() | ForgetMeter():
             _check_once("meters", "", list(order.act.meters))
+        case Config():
+            for flaw in flaws_of(order.act.change, reset=order.act.reset):
+                raise Unsound("BAD_SETTING", flaw)
         case _:
             pass
 

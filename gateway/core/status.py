@@ -5,6 +5,8 @@ every word in it is the one rule's or a count.
 """
 
 from gateway.core.alarms import Alarm
+from gateway.core.certificates import certificate_alarm
+from gateway.core.errands import SettingsStatus, settings_status
 from gateway.core.fact import BrokerSeen, BusSeen, Move, Outcome, TagKind, Why
 from gateway.core.grace import standing_graces
 from gateway.core.image import Degraded, Image
@@ -22,6 +24,8 @@ from gateway.core.waiting import at_least_ms
 
 IN_PROGRESS = "IN_PROGRESS"
 """In place of a verdict: a close is under way."""
+OF_SERVICE = frozenset({Alarm.NO_SITE, Alarm.NO_LIST, Alarm.BEHIND, Alarm.PACING_STOPPED})
+"""Alarms that say nothing more of a gateway that is out of service."""
 HOPEFUL = frozenset({Verdict.PERMIT, Verdict.PACED})
 """Only its turn is missing."""
 TAGGED = frozenset({Verdict.FEEDER_ISOLATED, Verdict.DT_ISOLATED, Verdict.METER_HELD})
@@ -146,6 +150,8 @@ class Status(Value):
     """None: what is written down reaches the disk."""
     refusals: dict[str, int]
     forced: tuple[str, ...]
+    settings: SettingsStatus | None
+    """What was changed from afar; None: all is as the installer wrote it."""
     buses: tuple[BusSeen, ...]
     broker: BrokerSeen | None
     head_end: HeadEndStatus | None
@@ -206,6 +212,7 @@ def status_of(image: Image, now: Now) -> Status:
         degraded=image.degraded,
         refusals=dict(kept.refusals),
         forced=kept.forced,
+        settings=settings_status(image, now),
         buses=tuple(image.buses[name] for name in sorted(image.buses)),
         broker=image.broker,
         head_end=_head_end_status(image, now),
@@ -336,6 +343,7 @@ def _alarms(
 ) -> tuple[Alarm, ...]:
     unsuccessful = {Outcome.FAILED, Outcome.UNKNOWN, Outcome.REFUSED}
     standing = {
+        Alarm.WIPED: image.kept.wiped is not None,
         Alarm.NO_SITE: image.kept.site is None,
         Alarm.NO_LIST: image.kept.list_in_force is None,
         Alarm.LIST_STALE: image.kept.list_in_force is not None and image.stale(now.wall_low_ms),
@@ -351,6 +359,7 @@ def _alarms(
         ),
     }
     expires = image.root.expires
+    certificate = certificate_alarm(image.broker, now)
     standing |= {
         Alarm.ROOT_EXPIRED: expires is not None and expires < now.wall_low_ms,
         Alarm.EQUIVOCATION: _untold(Alarm.EQUIVOCATION, image),
@@ -359,10 +368,13 @@ def _alarms(
         Alarm.BEHIND: image.memory is Memory.BEHIND,
         Alarm.AMNESIA: image.memory is Memory.AMNESIA,
         Alarm.PROMISE_AT_RISK: any(_at_risk(meter, image) for meter in dark),
+        Alarm.CERTIFICATE_EXPIRED: certificate is Alarm.CERTIFICATE_EXPIRED,
+        Alarm.CERTIFICATE_EXPIRES: certificate is Alarm.CERTIFICATE_EXPIRES,
         Alarm.PACING_STOPPED: bool(image.kept.stops),
         Alarm.GRACE_OVER: any(grace.over_ms <= 0 for grace in _graces(image, now)),
     }
-    return tuple(alarm for alarm, raised in standing.items() if raised)
+    unneeded = OF_SERVICE if standing[Alarm.WIPED] else frozenset[Alarm]()
+    return tuple(alarm for alarm, raised in standing.items() if raised and alarm not in unneeded)
 
 
 def _untold(alarm: Alarm, image: Image) -> bool:

@@ -1,17 +1,19 @@
 """Dialling: from the broker's address to an established session.
 
-Owns the choice of protocol and the waiting times between attempts. The blocking connect (name
-look-up, TCP) is lent a worker thread, and nothing else touches the client before that thread has
-returned. Must never reuse a client: each attempt begins with a new one.
+Owns the choice of protocol and the waiting times between attempts. The blocking connect (files,
+name look-up, TCP, TLS) is lent a worker thread, and nothing else touches the client before that
+thread has returned. Must never reuse a client: each attempt begins with a new one.
 
-MQTT 5.0 where the broker has it, else 3.1.1; of version 5 it uses the session's expiry
-(3.1.2.11.2), the receive maximum (3.1.2.11.3) and the packet size (3.1.2.11.4), and nothing depends
-on them.
+MQTT 5.0 where the broker has it, else 3.1.1, which is remembered where the broker has said that it
+does not take version 5 (reason 0x84, 3.2.2.2; return code 1 of 3.1.1, 3.2.2.3). Of version 5 it
+uses the session's expiry (3.1.2.11.2), the receive maximum (3.1.2.11.3) and the packet size
+(3.1.2.11.4), and nothing depends on them.
 """
 
 import asyncio
 import secrets
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +22,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway.core.fact import CertificateEnd
 from gateway.core.model import Value
 from gateway.headend.session import VERSION_5, BrokerSettings, DialFailed, Receive, Session
+from gateway.headend.tls import Tls, broker_end
 
 CONNECT_TIMEOUT_S = 5.0
-"""For the TCP connection to each address of the broker."""
+"""For the TCP connection to each address of the broker, and for each step of TLS."""
 SESSION_EXPIRY_S = 30 * 24 * 3600
 """How long the broker is asked to keep documents for a gateway that is away."""
 RECEIVE_MAX = 16
@@ -87,12 +91,27 @@ class BackOff:
 
 
 class Dialler:
-    """Opens sessions with one broker in one role, and remembers which protocol it speaks."""
+    """Opens sessions with one broker in one role, and remembers which protocol it speaks.
 
-    def __init__(self, settings: BrokerSettings, role: Role) -> None:
+    `wall_ms`: what this machine's calendar claims (milliseconds UTC), said where a date of a
+    certificate is the trouble.
+    """
+
+    def __init__(
+        self, settings: BrokerSettings, role: Role, *, wall_ms: Callable[[], int] | None = None
+    ) -> None:
         self._settings = settings
         self._role = role
+        self._wall_ms = wall_ms
         self._protocol = MQTTProtocolVersion.MQTTv5
+        self._ours: tuple[CertificateEnd, ...] = ()
+        self._theirs: CertificateEnd | None = None
+
+    @property
+    def certificate(self) -> CertificateEnd | None:
+        """Of the certificates last seen on the way to the broker, the one that ends first."""
+        seen = self._ours if self._theirs is None else (*self._ours, self._theirs)
+        return min(seen, key=lambda end: end.at_ms, default=None)
 
     async def dial(self, receive: Receive) -> Session:
         """Connect and subscribe. Raises `DialFailed`.
@@ -106,12 +125,49 @@ class Dialler:
                 raise
             other = next(protocol for protocol in PROTOCOLS if protocol is not self._protocol)
             session = await self._dial(other, receive)
-            self._protocol = other
+            # A cut during the handshake looks like a broker that does not know the version: only
+            # its word is remembered, and that version 5 works.
+            if failed.version_refused or other is MQTTProtocolVersion.MQTTv5:
+                self._protocol = other
             return session
 
     async def _dial(self, protocol: MQTTProtocolVersion, receive: Receive) -> Session:
-        settings = self._settings
+        settings, tls = self._settings, self._tls()
         client = _client_of(self._role, settings, protocol)
+        if tls is not None:
+            context, self._ours = await asyncio.to_thread(tls.load)
+            client.tls_set_context(context)
+        await self._connected(client, protocol, tls)
+        sock = client.socket()
+        if not isinstance(sock, socket.socket):
+            raise _distrust(tls) or DialFailed(
+                "the broker closed the connection at once", other_protocol=True
+            )
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(sock, ssl.SSLSocket):
+            self._theirs = broker_end(sock)
+        # A keep-alive that is looked at four times per period is at most a quarter late; brokers
+        # wait one and a half.
+        session = Session(client, sock, PROTOCOLS[protocol], receive, settings.keepalive_s / 4)
+        try:
+            await session.establish(self._role.filters, self._role.fleeting)
+        except BaseException as error:
+            await session.close()
+            if isinstance(error, DialFailed) and (distrust := _distrust(tls)) is not None:
+                raise distrust from error
+            raise
+        return session
+
+    def _tls(self) -> Tls | None:
+        settings = self._settings
+        if settings.tls is None:
+            return None
+        return Tls(settings.tls, host=settings.host, wall_ms=self._wall_ms)
+
+    async def _connected(
+        self, client: paho.Client, protocol: MQTTProtocolVersion, tls: Tls | None
+    ) -> None:
+        settings = self._settings
         connecting = asyncio.ensure_future(
             asyncio.to_thread(_connect, client, self._role, settings, protocol)
         )
@@ -121,23 +177,15 @@ class Dialler:
             # The thread cannot be stopped; what it has connected leaves in order, without a will.
             connecting.add_done_callback(_leave_when_connected(client))
             raise
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be looked up
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be looked up
             where = f"{settings.host}:{settings.port}"
             why = getattr(error, "strerror", None) or error
-            raise DialFailed(f"{where} cannot be reached: {why}") from error
-        sock = client.socket()
-        if not isinstance(sock, socket.socket):
-            raise DialFailed("the broker closed the connection at once", other_protocol=True)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A keep-alive that is looked at four times per period is at most a quarter late; brokers
-        # wait one and a half.
-        session = Session(client, sock, PROTOCOLS[protocol], receive, settings.keepalive_s / 4)
-        try:
-            await session.establish(self._role.filters, self._role.fleeting)
-        except BaseException:
-            await session.close()
-            raise
-        return session
+            unreachable = DialFailed(f"{where} cannot be reached: {why}")
+            raise (_distrust(tls) or unreachable) from error
+
+
+def _distrust(tls: Tls | None) -> DialFailed | None:
+    return None if tls is None else tls.failure()
 
 
 def _leave_when_connected(client: paho.Client) -> Callable[["asyncio.Future[None]"], None]:

@@ -9,6 +9,7 @@ Acknowledgements go out in the order in which the messages came (MQTT 5.0, 4.6.0
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from gateway.core.admitted import JOURNAL_DEGRADED
 from gateway.core.fact import (
@@ -20,6 +21,7 @@ from gateway.core.fact import (
     HeadEndSeen,
     Road,
 )
+from gateway.core.progress import Progress
 from gateway.headend.messages import BadPayload, Topics, read_ack, read_document, read_host
 from gateway.headend.session import Message, Session
 from gateway.ports import Inbox
@@ -33,10 +35,15 @@ Arrived = DocumentClaim | AckClaim | BadMessage | HeadEndSeen
 
 
 class Intake:
-    """Hands events into the inbox in order, and acknowledges messages once they are answered."""
+    """Hands events into the inbox in order, and acknowledges messages once they are answered.
 
-    def __init__(self, inbox: Inbox) -> None:
+    `tell` gets how far an order has come, where that is the answer to one that came again or counts
+    as never come.
+    """
+
+    def __init__(self, inbox: Inbox, tell: Callable[[Session, Progress], object]) -> None:
         self._inbox = inbox
+        self._tell = tell
         self._waiting: deque[tuple[Arrived | BrokerSeen, _Arrival | None]] = deque()
         self._arrivals: deque[_Arrival] = deque()
         self._session: Session | None = None
@@ -79,6 +86,8 @@ class Intake:
             return self._inbox.post(event)
 
         def answered(answer: Answer) -> None:
+            if answer.order is not None and self._session is not None:
+                self._tell(self._session, answer.order)
             arrival.answered = True
             # The disk takes nothing: what is not acknowledged the broker keeps meanwhile.
             arrival.left = answer == JOURNAL_DEGRADED and isinstance(event, DocumentClaim)
@@ -119,15 +128,19 @@ class _Arrival:
         self.left = False
 
 
-def read_message(message: Message, topics: Topics) -> Arrived | None:
-    """What a message says, as a claim, an observation or a named refusal; None: not ours."""
+def read_message(message: Message, topics: Topics, link: str = "") -> Arrived | None:
+    """What a message says, as a claim, an observation or a named refusal; None: not ours.
+
+    `link`: the order whose settings the link was made with, empty for none.
+    """
     try:
         if message.topic == topics.document:
             raw = read_document(message.payload)
-            return DocumentClaim(raw=raw, road=Road.MQTT, retained=message.retained)
+            retained = message.retained
+            return DocumentClaim(raw=raw, road=Road.MQTT, retained=retained, link=link)
         if message.topic == topics.ack:
             ack = read_ack(message.payload)
-            return AckClaim(through=ack.through, chain=ack.chain)
+            return AckClaim(through=ack.through, chain=ack.chain, readings=ack.readings)
         if message.topic == topics.host:
             online = read_host(message.payload).online
             return HeadEndSeen(online=online, kept_by_broker=message.retained)

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from gateway.core.model import Count, GatewayId, IdText, TimeMs, Value
+from gateway.core.model import Count, GatewayId, IdText, SerialText, TimeMs, Value
 from gateway.core.records import Stored
 from gateway.core.signature import FIELD_DOCUMENTS, LENGTH_MAX
 
@@ -41,7 +41,10 @@ class MessageFlaw(StrEnum):
     MALFORMED_ACK = "MALFORMED_ACK"
     MALFORMED_HOST = "MALFORMED_HOST"
     MALFORMED_RECORDS = "MALFORMED_RECORDS"
+    MALFORMED_READINGS = "MALFORMED_READINGS"
     MALFORMED_STATUS = "MALFORMED_STATUS"
+    MALFORMED_ORDER = "MALFORMED_ORDER"
+    MALFORMED_METER = "MALFORMED_METER"
 
 
 class BadPayload(Exception):  # noqa: N818 - a judgement of bytes, not an error of ours
@@ -76,6 +79,19 @@ class Topics(Value):
         return self._topic("up/records")
 
     @property
+    def readings(self) -> str:
+        """Batches of what meters measured."""
+        return self._topic("up/readings")
+
+    def order(self, order: IdText) -> str:
+        """How far one order has come. Not retained."""
+        return self._topic(f"up/order/{order}")
+
+    def meter(self, serial: SerialText) -> str:
+        """What was last read of one meter. Retained; empty once it has left the roster."""
+        return self._topic(f"up/meter/{serial}")
+
+    @property
     def document(self) -> str:
         """Signed documents, as they are or as zlib."""
         return self._topic("down/document")
@@ -94,20 +110,29 @@ class Topics(Value):
         return f"{self.root}/{VERSION}/{self.utility}/{self.gateway}/{leaf}"
 
 
-class RecordsBatch(Value):
-    """Records in order: the first has number `first` and continues from chain hash `prev`."""
+class RecordsBatch(Value, omit_defaults=True):
+    """Records in order: the first has number `first` and continues from chain hash `prev`.
+
+    `none_after`: the sender was asked for what follows that record, and has nothing before `first`
+    any more.
+    """
 
     gateway: IdText
     first: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
     prev: HashText
     records: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(min_length=1)]
+    none_after: Count | None = None
 
 
-class Ack(Value):
-    """Every record up to `through`, ending in hash `chain`, is safe at the head end."""
+class Ack(Value, omit_defaults=True):
+    """Every record up to `through`, ending in hash `chain`, is safe at the head end.
+
+    `readings`: so is every reading up to that ordinal, of the journal that has this record.
+    """
 
     through: Count
     chain: HashText
+    readings: Count | None = None
 
 
 class Host(Value):
@@ -135,9 +160,9 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _Kind = TypeVar("_Kind", bound=Value)
 
 
-def up_filter(root: str, utility: str) -> str:
-    """The subscription for everything that the gateways of a utility say."""
-    return f"{root}/{VERSION}/{utility}/+/up/#"
+def up_filter(root: str, utility: str, leaf: str = "#") -> str:
+    """The subscription for everything that the gateways of a utility say, or for one kind of it."""
+    return f"{root}/{VERSION}/{utility}/+/up/{leaf}"
 
 
 def parse_up(topic: str, root: str, utility: str) -> tuple[GatewayId, str] | None:
@@ -148,7 +173,12 @@ def parse_up(topic: str, root: str, utility: str) -> tuple[GatewayId, str] | Non
     return None if found is None else (GatewayId(found["gateway"]), found["leaf"])
 
 
-def pack_records(gateway: GatewayId, previous_chain: bytes, stored: Sequence[Stored]) -> Packed:
+def pack_records(
+    gateway: GatewayId,
+    previous_chain: bytes,
+    stored: Sequence[Stored],
+    none_after: int | None = None,
+) -> Packed:
     """A batch of as many of the records, from the first, as `RECORDS_MAX` holds."""
     taken: list[Stored] = []
     room = RECORDS_MAX - ENVELOPE_MAX
@@ -163,19 +193,20 @@ def pack_records(gateway: GatewayId, previous_chain: bytes, stored: Sequence[Sto
         first=taken[0].number,
         prev=previous_chain.hex(),
         records=tuple(msgspec.Raw(record.content) for record in taken),
+        none_after=none_after,
     )
-    return Packed(last=taken[-1].number, payload=_compressed(_encode(batch)))
+    return Packed(last=taken[-1].number, payload=compressed(_encode(batch)))
 
 
 def read_records(payload: bytes) -> RecordsBatch:
     """A batch of records. Raises `BadPayload`."""
-    plain = _plain(payload, RECORDS_MAX, MessageFlaw.MALFORMED_RECORDS)
-    return _read(plain, RecordsBatch, MessageFlaw.MALFORMED_RECORDS)
+    plain = inflated(payload, RECORDS_MAX, MessageFlaw.MALFORMED_RECORDS)
+    return decoded(plain, RecordsBatch, MessageFlaw.MALFORMED_RECORDS)
 
 
 def pack_document(raw: bytes) -> bytes:
     """A signed document for the wire."""
-    return _compressed(raw)
+    return compressed(raw)
 
 
 def read_document(payload: bytes) -> bytes:
@@ -192,14 +223,14 @@ def read_document(payload: bytes) -> bytes:
         return payload[: DOCUMENT_MAX + 1]
 
 
-def pack_ack(through: int, chain: bytes) -> bytes:
-    """The acknowledgement of every record up to `through`."""
-    return _encode(Ack(through=through, chain=chain.hex()))
+def pack_ack(through: int, chain: bytes, readings: int | None = None) -> bytes:
+    """The acknowledgement of every record up to `through`, and of readings up to an ordinal."""
+    return _encode(Ack(through=through, chain=chain.hex(), readings=readings))
 
 
 def read_ack(payload: bytes) -> Ack:
     """An acknowledgement. Raises `BadPayload`."""
-    return _read(_note(payload), Ack, MessageFlaw.MALFORMED_ACK)
+    return decoded(_note(payload), Ack, MessageFlaw.MALFORMED_ACK)
 
 
 def pack_host(*, online: bool, ts: int) -> bytes:
@@ -209,7 +240,7 @@ def pack_host(*, online: bool, ts: int) -> bytes:
 
 def read_host(payload: bytes) -> Host:
     """The head end's word about itself. Raises `BadPayload`."""
-    return _read(_note(payload), Host, MessageFlaw.MALFORMED_HOST)
+    return decoded(_note(payload), Host, MessageFlaw.MALFORMED_HOST)
 
 
 def pack_absence(gateway: GatewayId) -> bytes:
@@ -219,14 +250,16 @@ def pack_absence(gateway: GatewayId) -> bytes:
 
 def read_presence(payload: bytes) -> Presence:
     """Whether a gateway says that it is connected. Raises `BadPayload`."""
-    return _read(payload, Presence, MessageFlaw.MALFORMED_STATUS)
+    return decoded(payload, Presence, MessageFlaw.MALFORMED_STATUS)
 
 
-def _compressed(plain: bytes) -> bytes:
+def compressed(plain: bytes) -> bytes:
+    """For the wire: as it is, or as zlib where that is worth it."""
     return zlib.compress(plain) if len(plain) > COMPRESS_ABOVE else plain
 
 
-def _plain(payload: bytes, length_max: int, malformed: MessageFlaw) -> bytes:
+def inflated(payload: bytes, length_max: int, malformed: MessageFlaw) -> bytes:
+    """What `compressed` was given, measured on the way. Raises `BadPayload`."""
     plain = payload
     if payload.startswith(ZLIB_MARK):
         inflater = zlib.decompressobj()
@@ -247,7 +280,8 @@ def _note(payload: bytes) -> bytes:
     return payload
 
 
-def _read(plain: bytes, kind: type[_Kind], malformed: MessageFlaw) -> _Kind:
+def decoded(plain: bytes, kind: type[_Kind], malformed: MessageFlaw) -> _Kind:
+    """A message from JSON that was measured before. Raises `BadPayload`."""
     try:
         return msgspec.json.decode(plain, type=kind)
     except msgspec.DecodeError as error:

@@ -11,11 +11,16 @@ import logging
 import math
 from collections.abc import Callable
 
-from gateway.core.fact import BrokerSeen, HeadEndSeen
+import msgspec
+
+from gateway.core.fact import AckClaim, BrokerSeen, HeadEndSeen
 from gateway.core.image import Image
 from gateway.core.model import GatewayId
+from gateway.core.progress import OrderState, Progress
 from gateway.core.status import notable
+from gateway.headend.batches import ReadingBatches, ReadingsAfter, RecordBatches
 from gateway.headend.dialler import (
+    SEND_MAX,
     SYSTEM_DRAW,
     BackOff,
     Dialler,
@@ -24,10 +29,12 @@ from gateway.headend.dialler import (
     Will,
 )
 from gateway.headend.intake import Intake, read_message
-from gateway.headend.messages import RECORDS_MAX, Topics, pack_absence, pack_records
+from gateway.headend.messages import Topics, pack_absence
+from gateway.headend.notes import pack_meter, pack_order
 from gateway.headend.outbox import DEFAULT_LIMITS, Outbox, OutboxLimits
+from gateway.headend.publishing import MetersTold, OrdersTold
 from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
-from gateway.ports import Inbox, Records
+from gateway.ports import Clock, Inbox, Records
 
 STATUS_EVERY_S = 2.0
 """The shortest time between two statuses."""
@@ -35,6 +42,11 @@ STATUS_AT_LEAST_S = 60.0
 """A status is sent so often although nothing notable has changed: ages and counters."""
 HELD_S = 60.0
 """A connection that lived so long was good: the next attempt does not wait long."""
+LINK_MAX_S = 24 * 3600.0
+"""A TLS link is made anew after half of this to all of it, when certificates are looked at: what
+was renewed or revoked at either end would otherwise count only once the line breaks."""
+
+LOG_BUNDLE = "log_bundle"
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +54,11 @@ log = logging.getLogger(__name__)
 class HeadEnd:
     """The room of the head-end link (`ports.Room`).
 
-    `status` and `birth` give the payloads of `up/status` (with `"online": true`) and `up/birth`.
+    `status` and `birth` give the payloads of `up/status` (with `"online": true`) and `up/birth`;
+    `bundle` gives what support needs, as zlib: without it a `log_bundle` has no result. `order`:
+    the one whose settings these are, empty for none. `clock` dates what is said of meters; without
+    it nothing is said of them. `calendar` is what the machine's claims, milliseconds UTC, by which
+    certificates are judged. `readings`: what goes to the head end once it holds every record.
     `draw` gives the back-off's waiting times between two bounds.
     """
 
@@ -54,18 +70,31 @@ class HeadEnd:
         gateway: GatewayId,
         inbox: Inbox,
         records: Records,
+        readings: ReadingsAfter | None = None,
         status: Callable[[Image], bytes],
         birth: Callable[[Image], bytes],
+        bundle: Callable[[Image], bytes] | None = None,
+        clock: Clock | None = None,
+        calendar: Callable[[], int] | None = None,
+        order: str = "",
         limits: OutboxLimits = DEFAULT_LIMITS,
         draw: Draw = SYSTEM_DRAW,
     ) -> None:
         self._gateway = gateway
-        self._records = records
         self._status = status
         self._birth = birth
+        self._bundle = bundle
+        self._order = order
+        self._clock = clock
         self._topics = Topics(root=settings.topic_root, utility=utility, gateway=gateway)
-        self._intake = Intake(inbox)
-        self._outbox = Outbox(limits)
+        self._intake = Intake(inbox, self._tell_order)
+        self._records = RecordBatches(gateway, self._topics, records, limits)
+        self._readings = ReadingBatches(
+            gateway, self._topics, records, readings, limits, self._records
+        )
+        self._outboxes = (self._records.outbox, self._readings.outbox)
+        self._orders = OrdersTold()
+        self._meters = MetersTold()
         self._back_off = BackOff(draw)
         topics = self._topics
         role = Role(
@@ -75,19 +104,28 @@ class HeadEnd:
             fleeting=(topics.host,),
             will=Will(topic=topics.status, payload=pack_absence(gateway)),
         )
-        self._dialler = Dialler(settings, role)
+        self._dialler = Dialler(settings, role, wall_ms=calendar)
+        self._draw = draw
+        self._renews = settings.tls is not None
         self._image: Image | None = None
+        self._session: Session | None = None
+        self._reborn = 0
+        """The number of the record for which the last birth was published."""
         self._changed = asyncio.Event()
         self._head_end_online: bool | None = None
         """What the head end said of itself; None: nothing yet."""
         self._broker_seen: BrokerSeen | None = None
         self._said: tuple[object, ...] | None = None
         self._said_at_s = -math.inf
+        self._renew_at_s = math.inf
 
     def show(self, image: Image) -> None:
         """Take the newest image. Returns at once."""
         self._image = image
         self._changed.set()
+        if self._session is not None:
+            # How far an order has come does not wait for a status that is made of 2,000 meters.
+            self._send_orders(self._session)
 
     async def run(self) -> None:
         """Keep the link until cancelled; then say goodbye within a second."""
@@ -121,62 +159,113 @@ class HeadEnd:
     async def _serve(self, session: Session) -> str:
         """Hand records out until the connection ends. Returns why it ended."""
         session.lost.add_done_callback(lambda _: self._changed.set())
-        self._outbox.begin_again()
+        self._records.head_end_may_be_another(self.newest.acked_through)
+        self._begin_again()
+        self._meters.begin_again()
         self._said, self._said_at_s = None, -math.inf
+        self._renew_at_s = asyncio.get_running_loop().time() + self._link_for_s()
         try:
-            self._publish(session, self._topics.birth, self._birth(self._newest()), retain=True)
+            self._send_birth(session)
+            self._session = session
             while not session.lost.done():
                 self._changed.clear()
-                if self._intake.left and self._newest().degraded is None:
+                if self._intake.left and self.newest.degraded is None:
                     return "documents wait at the broker for a new connection"
+                if asyncio.get_running_loop().time() >= self._renew_at_s:
+                    return "the link is made anew, as once a day"
+                self._send_orders(session)
                 self._send_status(session)
-                await self._send_records(session)
+                await self._records.send(self)
+                await self._readings.send(self)
+                self._send_meters(session)
                 await self._until_changed(self._next_deadline_s(session))
             return session.lost.result()
         finally:
+            self._session = None
             await self._leave(session)
 
+    def _link_for_s(self) -> float:
+        return self._draw(LINK_MAX_S / 2, LINK_MAX_S) if self._renews else math.inf
+
+    def _send_birth(self, session: Session) -> None:
+        image = self.newest
+        self._reborn = image.kept.reborn
+        self._publish(session, self._topics.birth, self._birth(image), retain=True)
+
+    def _send_orders(self, session: Session) -> None:
+        image = self.newest
+        if image.kept.reborn != self._reborn:
+            self._send_birth(session)
+        for progress in self._orders.take(image):
+            sent = self._tell_order(session, progress)
+            sent.add_done_callback(lambda _: self._orders.confirmed())
+
+    def _tell_order(self, session: Session, progress: Progress) -> "asyncio.Future[str]":
+        topic = self._topics.order(progress.id)
+        wanted = progress.kind == LOG_BUNDLE and progress.state is OrderState.SUCCEEDED
+        bundle = self._bundle(self.newest) if wanted and self._bundle is not None else None
+        return self._publish(session, topic, pack_order(self._gateway, progress, bundle))
+
+    def _send_meters(self, session: Session) -> None:
+        if self._clock is None or not self._room_for_meters(session):
+            return
+        now = self._clock.now()
+        for one in self._meters.take(self.newest, now, asyncio.get_running_loop().time()):
+            said = b""  # which takes away what the broker retained
+            if not one.gone:
+                said = pack_meter(self._gateway, one.serial, one.reading, one.quality, now)
+            self._publish(session, self._topics.meter(one.serial), said, retain=True)
+
     def _send_status(self, session: Session) -> None:
-        image, now_s = self._newest(), asyncio.get_running_loop().time()
+        image, now_s = self.newest, asyncio.get_running_loop().time()
         if now_s >= self._next_status_s():
             self._said, self._said_at_s = notable(image), now_s
             self._publish(session, self._topics.status, self._status(image), retain=True)
 
     def _next_status_s(self) -> float:
-        unchanged = self._said == notable(self._newest())
+        unchanged = self._said == notable(self.newest)
         return self._said_at_s + (STATUS_AT_LEAST_S if unchanged else STATUS_EVERY_S)
 
-    async def _send_records(self, session: Session) -> None:
-        loop, outbox = asyncio.get_running_loop(), self._outbox
-        image = self._newest()
-        outbox.note(image.written, image.acked_through, loop.time())
-        if self._overdue(session):
-            log.info("nothing acknowledged after record %d; sending again", image.acked_through)
-            outbox.count_as_lost()
-        while outbox.ready and self._head_end_online is not False and not session.lost.done():
-            previous = outbox.sent
-            chain = await self._records.chain_at(previous)
-            stored = await self._records.records_after(previous, RECORDS_MAX)
-            assert chain is not None, "what is acknowledged or was sent is in the journal"
-            if outbox.sent != previous:
-                continue  # the head end came back meanwhile and the window was set back
-            packed = pack_records(self._gateway, chain, stored)
-            self._publish(session, self._topics.records, packed.payload)
-            outbox.batch_sent(packed.last, loop.time())
+    @property
+    def newest(self) -> Image:
+        """`batches.Link`."""
+        assert self._image is not None, "run() waits for the first image"
+        return self._image
 
-    def _overdue(self, session: Session) -> bool:
-        deadline_s = self._resend_at_s(session)
+    @property
+    def somebody_hears(self) -> bool:
+        """`batches.Link`."""
+        here = self._head_end_online is not False
+        return here and self._session is not None and not self._session.lost.done()
+
+    def overdue(self, outbox: Outbox) -> bool:
+        """`batches.Link`."""
+        if self._session is None:
+            return False
+        deadline_s = self._resend_at_s(self._session, outbox)
         return deadline_s is not None and asyncio.get_running_loop().time() >= deadline_s
 
-    def _resend_at_s(self, session: Session) -> float | None:
+    def send_batch(self, topic: str, payload: bytes) -> None:
+        """`batches.Link`."""
+        if self._session is not None:
+            self._publish(self._session, topic, payload)
+
+    def _resend_at_s(self, session: Session, outbox: Outbox) -> float | None:
         # What the broker has not even confirmed is still on its way, and TCP sees to it.
         if self._head_end_online is False or session.unconfirmed:
             return None
-        return self._outbox.deadline_s
+        return outbox.deadline_s
 
     def _next_deadline_s(self, session: Session) -> float:
-        resend_s, status_s = self._resend_at_s(session), self._next_status_s()
-        return status_s if resend_s is None else min(resend_s, status_s)
+        deadlines = [self._resend_at_s(session, outbox) for outbox in self._outboxes]
+        deadlines += [self._next_status_s(), self._renew_at_s]
+        if self._clock is not None and self.newest.roster and self._room_for_meters(session):
+            deadlines.append(self._meters.next_s)
+        return min(deadline_s for deadline_s in deadlines if deadline_s is not None)
+
+    @staticmethod
+    def _room_for_meters(session: Session) -> bool:
+        return session.unconfirmed <= SEND_MAX  # orders and records go first
 
     async def _until_changed(self, deadline_s: float) -> None:
         try:
@@ -187,7 +276,7 @@ class HeadEnd:
 
     def _publish(
         self, session: Session, topic: str, payload: bytes, *, retain: bool = False
-    ) -> None:
+    ) -> "asyncio.Future[str]":
         def confirmed(confirmation: "asyncio.Future[str]") -> None:
             self._changed.set()
             why_not = confirmation.result()
@@ -195,7 +284,9 @@ class HeadEnd:
                 detail = f"the broker does not take {topic}: {why_not}"
                 self._say(BrokerSeen(connected=True, protocol=session.protocol, detail=detail))
 
-        session.publish(topic, payload, retain=retain).add_done_callback(confirmed)
+        sent = session.publish(topic, payload, retain=retain)
+        sent.add_done_callback(confirmed)
+        return sent
 
     async def _leave(self, session: Session) -> None:
         if not session.lost.done():
@@ -203,28 +294,40 @@ class HeadEnd:
         await session.close()
 
     def _receive(self, session: Session, message: Message) -> None:
-        event = read_message(message, self._topics)
+        event = read_message(message, self._topics, self._order)
         if event is None:
             session.acknowledge(message)
             return
+        if isinstance(event, AckClaim):
+            self._records.hear(event)
+            self._changed.set()
         if isinstance(event, HeadEndSeen):
             # What was sent while nobody was there reached nobody. A word of somebody who is there
             # and has acknowledged nothing comes every minute: it is worth one batch, not a window.
+            if not event.online:
+                self._records.head_end_may_be_another(self.newest.acked_through)
             if event.online and self._head_end_online is False:
-                self._outbox.begin_again()
-            elif event.online and self._outbox.in_vain:
-                self._outbox.ask_again()
+                self._begin_again()
+            elif event.online:
+                self._ask_again()
             self._head_end_online = event.online
             self._changed.set()
         self._intake.message(event, message, session)
 
+    def _begin_again(self) -> None:
+        for outbox in self._outboxes:
+            outbox.begin_again()
+        self._orders.begin_again()
+
+    def _ask_again(self) -> None:
+        for outbox in self._outboxes:
+            if outbox.in_vain:
+                outbox.ask_again()
+
     def _say(self, seen: BrokerSeen) -> None:
+        seen = msgspec.structs.replace(seen, certificate=self._dialler.certificate)
         if seen == self._broker_seen:
             return
         self._broker_seen = seen
         log.info("broker: %s", seen.detail or seen.protocol)
         self._intake.tell(seen)
-
-    def _newest(self) -> Image:
-        assert self._image is not None, "run() waits for the first image"
-        return self._image

@@ -71,6 +71,11 @@ class Outbox:
         self._set_back()
         self._full_speed()
 
+    def go_back(self, held: int) -> None:
+        """The head end holds no more than that: what follows was acknowledged, and is lost."""
+        self._acked = held
+        self.begin_again()
+
     def count_as_lost(self) -> None:
         """The deadline passed without progress: ask with one batch, and more patiently."""
         self.ask_again()

@@ -10,6 +10,7 @@ MQTT 5.0 and 3.1.1, acknowledged delivery (QoS 1, section 4.3.2).
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +26,9 @@ ANSWER_TIMEOUT_S = 10.0
 """For the broker's word on the connection and on the subscriptions."""
 LEAVE_TIMEOUT_S = 0.4
 """For each step of an orderly departure."""
+PORT = 1883
+PORT_TLS = 8883
+"""As registered with IANA: mqtt and secure-mqtt."""
 VERSION_5 = "MQTT 5"
 PERMANENT = frozenset(
     {"Bad user name or password", "Not authorized", "Client identifier not valid", "Banned"}
@@ -34,16 +38,37 @@ PERMANENT = frozenset(
 _Answer = TypeVar("_Answer")
 
 
+class TlsSettings(Value, forbid_unknown_fields=True):
+    """Whom to trust and who we are: paths of PEM files, read anew at each dial.
+
+    Without `ca_file` the system's CAs count, with it no other. Without `certificate_file` and
+    `key_file`, which go together, the broker is told no name. `crl_file`: a broker's certificate
+    that is on this revocation list is refused, and so is every one once the list is out of date.
+    """
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    """May go on with the certificates between it and the CA."""
+    key_file: str | None = None
+    crl_file: str | None = None
+
+
 class BrokerSettings(Value, forbid_unknown_fields=True):
-    """Where the broker is, and as whom to speak to it."""
+    """Where the broker is, and as whom to speak to it. The port is 1883, or 8883 with TLS."""
 
     host: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1883
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 0
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     password_file: str | None = None
     """Path of a file whose first line is the password."""
     topic_root: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = "fg"
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 60
+    tls: TlsSettings | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in the port that was not given."""
+        if self.port == 0:
+            msgspec.structs.force_setattr(self, "port", PORT if self.tls is None else PORT_TLS)
 
 
 class Message(Value):
@@ -57,15 +82,24 @@ class Message(Value):
 
 
 class DialFailed(Exception):  # noqa: N818 - the world's answer, not an error of ours
-    """No session came about. `permanent`: trying again soon will not help."""
+    """No session came about. `permanent`: trying again soon will not help.
+
+    `other_protocol`: another version may be worth a try; `version_refused`: the broker said so.
+    """
 
     def __init__(
-        self, detail: str, *, permanent: bool = False, other_protocol: bool = False
+        self,
+        detail: str,
+        *,
+        permanent: bool = False,
+        other_protocol: bool = False,
+        version_refused: bool = False,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.permanent = permanent
-        self.other_protocol = other_protocol
+        self.other_protocol = other_protocol or version_refused
+        self.version_refused = version_refused
 
 
 class Session:
@@ -112,7 +146,7 @@ class Session:
             raise DialFailed(
                 f"the broker refuses: {name}",
                 permanent=name in PERMANENT,
-                other_protocol=name == "Unsupported protocol version",
+                version_refused=name == "Unsupported protocol version",
             )
         topics = (*filters, *fleeting)
         if not topics:
@@ -177,7 +211,9 @@ class Session:
         if answer.done():
             return answer.result()
         if self.lost.done():
-            raise DialFailed(self.lost.result(), other_protocol=True)
+            mend = "" if isinstance(self._sock, ssl.SSLSocket) else "; does this port want TLS?"
+            why = f"{self.lost.result()} before the broker answered{mend}"
+            raise DialFailed(why, other_protocol=True)
         raise DialFailed(f"the broker is silent for {ANSWER_TIMEOUT_S:.0f} s", other_protocol=True)
 
     def _attach(self) -> None:
@@ -213,6 +249,8 @@ class Session:
                 await self._woken()
                 if not self._paused:
                     client.loop_read()
+                    self._confirm_at_once()
+                    self._read_on()
                 if client.want_write():
                     client.loop_write()
                 client.loop_misc()
@@ -220,12 +258,25 @@ class Session:
             if client.socket() is not None:
                 self._detach()
                 self._sock.close()
-            client.on_socket_close = None
+            # paho would close it again when the client is forgotten.
+            client.on_socket_close = client.on_socket_unregister_write = None
             for confirmation in self._confirmations.values():
                 if not confirmation.done():
                     confirmation.set_result(self._reason)
             self._confirmations.clear()
         return self._reason
+
+    def _confirm_at_once(self) -> None:
+        # A broker that collects small packets (RFC 896) sends the next one when TCP has confirmed
+        # the last, which the kernel puts off for 40 ms (RFC 1122, 4.2.3.2). The option does not
+        # last: tcp(7), TCP_QUICKACK.
+        if self._client.socket() is not None:
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def _read_on(self) -> None:
+        # What TLS has taken from the socket already makes it readable no more.
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            self._wake.set()
 
     async def _woken(self) -> None:
         try:

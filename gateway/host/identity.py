@@ -24,6 +24,7 @@ from gateway.core.documents import Checkpoint
 from gateway.core.model import IdText, Value
 from gateway.core.signature import DocumentType, base64url, to_sign
 from gateway.core.trust import Algorithm
+from gateway.host.credentials import credential_mistake
 
 
 class Enrolment(Value):
@@ -133,8 +134,11 @@ def load_identity(path: Path, gateway: str) -> Identity:
 def identity_at(path: Path, gateway: str) -> tuple[Identity, bool]:
     """The device key in its file, made where there is none; whether it was there before.
 
-    Raises `IdentityError`.
+    One that systemd should hand over is not made. Raises `IdentityError`.
     """
+    missing = credential_mistake(path)
+    if missing is not None:
+        raise IdentityError(missing)
     try:
         return load_identity(path, gateway), True
     except FileNotFoundError:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Attendance:
-    """Is there for one gateway while `run` runs."""
+    """Is there for one gateway while `run` runs, unless it says otherwise."""
 
     def __init__(
         self, settings: BrokerSettings, topics: Topics, utility: IdText, heartbeat_s: float
@@ -31,6 +31,7 @@ class Attendance:
         self._topic = topics.host
         self._heartbeat_s = heartbeat_s
         self._called = asyncio.Event()
+        self._here = True
         gone = Will(topic=topics.host, payload=pack_host(online=False, ts=wall_ms()))
         client_id = f"fg-host-{utility}-{topics.gateway}"
         self._gateway = topics.gateway
@@ -40,12 +41,19 @@ class Attendance:
         """Say it now: a gateway that has just come has heard at most what the broker kept."""
         self._called.set()
 
+    def be(self, *, here: bool) -> None:
+        """Say from now on that somebody is there, or that nobody is."""
+        if here is not self._here:
+            self._here = here
+            self._called.set()
+
     async def run(self) -> None:
         """Be there until cancelled; then say that nobody is."""
         back_off = BackOff()
         while True:
             try:
                 session = await self._dialler.dial(lambda *_: None)
+                back_off.reset()
                 await self._attend(session)
             except DialFailed as failed:
                 name = self._gateway
@@ -57,7 +65,7 @@ class Attendance:
         try:
             while not session.lost.done():
                 self._called.clear()
-                self._say(session, online=True)
+                self._say(session, online=self._here)
                 await self._until_called()
         finally:
             if not session.lost.done():

@@ -27,12 +27,15 @@ from gateway.utility.arguments import (
     tells_mistakes,
     time_of,
 )
+from gateway.utility.asyncapi_cli import asyncapi
 from gateway.utility.broker import ask_options, checked_id
 from gateway.utility.collect import collect
+from gateway.utility.errand_cli import ERRANDS
 from gateway.utility.files import PUBLIC, write_whole
 from gateway.utility.key_cli import key, keys
 from gateway.utility.look_cli import qr, show, verify_command
 from gateway.utility.order_cli import order
+from gateway.utility.outage import outage
 from gateway.utility.people_cli import badge, pin
 from gateway.utility.publish import publish
 from gateway.utility.receipt import checked_receipt, qr_code, qr_svg, qr_text
@@ -40,6 +43,7 @@ from gateway.utility.root_cli import root
 from gateway.utility.sign import SigningKey, payload_of
 from gateway.utility.site import site_from_roster
 from gateway.utility.time_cli import time
+from gateway.utility.watch_cli import watch
 
 
 @click.group()
@@ -65,8 +69,13 @@ for command in (
     qr,
     publish,
     collect,
+    watch,
+    outage,
+    asyncapi,
 ):
     utility.add_command(command)
+for errand in ERRANDS:
+    order.add_command(errand)
 
 
 @utility.command()

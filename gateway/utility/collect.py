@@ -5,52 +5,49 @@ which says that somebody is there (`attendance`). Must never acknowledge what is
 leave a gap.
 
 A connection has one will and every gateway its own `down/host`, so the collector keeps one small
-connection for each gateway: when this process dies, the broker tells them all.
+connection for each gateway: when this process dies, the broker tells them all. Of several workers
+on one database, one does that for all; when it dies, the next one does.
+
+Several workers share the gateways' batches by MQTT 5 shared subscriptions (4.8.2). They give no
+retained messages (4.8.2), so the statuses are subscribed to by each worker for itself.
 """
 
 import asyncio
+import secrets
 import signal
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 import msgspec
 
-from gateway.core.model import GatewayId, IdText
+from gateway.core.model import IdText
 from gateway.core.records import Record, read_record
 from gateway.headend.dialler import BackOff, Dialler, Role
-from gateway.headend.messages import (
-    BadPayload,
-    Topics,
-    pack_ack,
-    parse_up,
-    read_presence,
-    read_records,
-    up_filter,
-)
-from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
-from gateway.utility.attendance import HEARTBEAT_S, Attendance
-from gateway.utility.broker import broker_options
-from gateway.utility.collected import Counts, Keeper, Position, contents_of, counts_of
-from gateway.utility.collecting import (
-    BatchCollected,
-    BrokerLink,
-    Collecting,
-    GatewayPresence,
-    MessageRefused,
-    in_words,
-)
+from gateway.headend.messages import up_filter
+from gateway.headend.metering import MeterReading
+from gateway.headend.session import VERSION_5, BrokerSettings, DialFailed, Message
+from gateway.utility.amqp_cli import AMQP, amqp_collector
+from gateway.utility.attendance import HEARTBEAT_S
+from gateway.utility.broker import broker_options, checked_id
+from gateway.utility.collect_desk import Desk
+from gateway.utility.collect_store import Keeper, opened_store
+from gateway.utility.collected import Counts, StoreFailed
+from gateway.utility.collecting import BrokerLink, Collecting, StoreLink, in_words
+from gateway.utility.drill import drill_filters
 
-GATEWAYS_MAX = 1_000
-"""Gateways that are told that the head end is there: each costs a connection."""
+TOGETHER_MAX = 32
+"""Messages that are stored in one transaction."""
+LOOK_S = 5.0
+"""Between two looks at who leads, and whether a drill is still held."""
 
 
 class Collector:
-    """Collects from every gateway of a utility into one SQLite file.
+    """Collects from every gateway of a utility into one database.
 
     `report` is told what happens. Every gateway is told every `heartbeat_s` that we are here.
-    Starting after stopping is the head end coming back.
+    Starting after stopping is the head end coming back. `shared`: the group of workers that share
+    the work; every one of them has the same database.
     """
 
     def __init__(
@@ -58,27 +55,36 @@ class Collector:
         settings: BrokerSettings,
         *,
         utility: str,
-        database: Path,
+        database: str | Path,
         report: Callable[[Collecting], None] = lambda _: None,
         heartbeat_s: float = HEARTBEAT_S,
+        shared: str | None = None,
+        look_s: float = LOOK_S,
     ) -> None:
         self._settings = settings
         self._utility = msgspec.convert(utility, IdText)
-        self._database = database
+        self._place = str(database)
         self._report = report
         self._heartbeat_s = heartbeat_s
-        filters = (up_filter(settings.topic_root, utility),)
-        role = Role(client_id=f"fg-head-end-{utility}", lasting=False, filters=filters)
-        self._dialler = Dialler(self._settings, role)
+        self._look_s = look_s
+        self._shared = shared
+        root = settings.topic_root
+        batches = [up_filter(root, utility, leaf) for leaf in ("records", "readings")]
+        name = f"fg-head-end-{utility}"
+        if shared is not None:
+            group = msgspec.convert(shared, IdText)
+            batches = [f"$share/{group}/{batch}" for batch in batches]
+            name += f"-{secrets.token_hex(4)}"
+        of_states = (up_filter(root, utility, "status"), up_filter(root, utility, "birth"))
+        filters = (*drill_filters(root, utility), *of_states, *batches)
+        self._role = Role(client_id=name, lasting=False, filters=filters)
+        self._dialler = Dialler(settings, self._role)
         self._back_off = BackOff()
         self._online = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._attended: dict[GatewayId, Attendance] = {}
-        self._attending: list[asyncio.Task[None]] = []
-        self._present: dict[GatewayId, bool] = {}
 
     async def start(self) -> None:
-        """Begin to collect; returns once the broker delivers. Raises `sqlite3.Error`."""
+        """Begin to collect; returns once the broker delivers. Raises `StoreFailed`."""
         self._task = asyncio.create_task(self.run())
         online = asyncio.create_task(self._online.wait())
         try:
@@ -99,156 +105,139 @@ class Collector:
             task.result()
 
     async def run(self) -> None:
-        """Collect until cancelled, through every failure of the broker. Raises `sqlite3.Error`."""
-        async with Keeper.opened(self._database) as store:
-            while True:
-                await self._connect_once(store)
-                await asyncio.sleep(self._back_off.next_s())
+        """Collect until cancelled, through every failure of the broker, and of a database server.
+
+        Raises `StoreFailed` where it cannot be opened at the start, and where a file fails.
+        """
+        opened = False
+        while True:
+            try:
+                async with Keeper.opened(self._place) as keeper:
+                    opened = True
+                    await self._collect_into(keeper)
+            except StoreFailed as failed:
+                if not (opened and failed.passing):
+                    raise
+                self._report(StoreLink(detail=str(failed)))
+            await asyncio.sleep(self._back_off.next_s())
 
     def records(self, gateway: str) -> tuple[Record, ...]:
-        """Every record held of a gateway, in order. Raises `sqlite3.Error`."""
-        return tuple(read_record(content) for content in contents_of(self._database, gateway))
+        """Every record held of a gateway, in order. Raises `StoreFailed`."""
+        with opened_store(self._place) as store:
+            return tuple(read_record(content) for content in store.contents(gateway))
+
+    def readings(self, gateway: str) -> tuple[MeterReading, ...]:
+        """The readings held of a gateway, in order. Raises `StoreFailed`."""
+        with opened_store(self._place) as store:
+            return store.readings(gateway)
 
     def counts(self, gateway: str) -> Counts:
-        """Records written and received again, batches refused. Raises `sqlite3.Error`."""
-        return counts_of(self._database, gateway)
+        """Records written and received again, batches refused. Raises `StoreFailed`."""
+        with opened_store(self._place) as store:
+            return store.counts(gateway)
 
-    async def _connect_once(self, store: Keeper) -> None:
+    async def _collect_into(self, keeper: Keeper) -> None:
+        while True:
+            await self._connect_once(keeper)
+            await asyncio.sleep(self._back_off.next_s())
+
+    async def _connect_once(self, keeper: Keeper) -> None:
         arrived: asyncio.Queue[Message | None] = asyncio.Queue()
         try:
             session = await self._dialler.dial(lambda _, message: arrived.put_nowait(message))
         except DialFailed as failed:
             self._report(BrokerLink(connected=False, detail=failed.detail))
             return
+        if self._shared is not None and session.protocol != VERSION_5:
+            await session.close()
+            # Another broker may take its place: the next attempt begins with version 5 again.
+            self._dialler = Dialler(self._settings, self._role)
+            detail = f"SHARED_NEEDS_MQTT_5: it speaks {session.protocol}; collect without --shared"
+            self._report(BrokerLink(connected=False, detail=detail))
+            return
         session.lost.add_done_callback(lambda _: arrived.put_nowait(None))
         self._report(BrokerLink(connected=True, detail=session.protocol))
         self._back_off.reset()
+        desk = Desk(self._settings, self._utility, session, keeper, self._report, self._heartbeat_s)
+        looking = asyncio.create_task(self._look(desk))
+        looking.add_done_callback(lambda _: arrived.put_nowait(None))
         self._online.set()
         try:
-            while (message := await arrived.get()) is not None:
-                # A batch that is being stored is also acknowledged, even if we are to stop now.
-                handling = asyncio.create_task(self._handle(message, session, store))
-                try:
-                    await asyncio.shield(handling)
-                except asyncio.CancelledError:
-                    await handling
-                    raise
+            await _work(desk, arrived)
+            if looking.done():
+                looking.result()
             self._report(BrokerLink(connected=False, detail=session.lost.result()))
         finally:
             self._online.clear()
-            await self._leave(session)
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+            await desk.leave()
 
-    async def _leave(self, session: Session) -> None:
-        attending, self._attending, self._attended, self._present = self._attending, [], {}, {}
-        for task in attending:
-            task.cancel()
-        for end in await asyncio.gather(*attending, return_exceptions=True):
-            if isinstance(end, Exception):
-                raise end
-        await session.close()
+    async def _look(self, desk: Desk) -> None:
+        while True:
+            await desk.look(shared=self._shared is not None)
+            await asyncio.sleep(self._look_s)
 
-    async def _handle(self, message: Message, session: Session, store: Keeper) -> None:
-        parsed = parse_up(message.topic, self._settings.topic_root, self._utility)
-        if parsed is not None:
-            gateway, leaf = parsed
-            if gateway not in self._attended and len(self._attended) < GATEWAYS_MAX:
-                await self._begin_to_attend(gateway, session, store)
-            try:
-                if leaf == "status":
-                    presence = read_presence(message.payload)
-                    self._note_presence(gateway, online=presence.online)
-                elif leaf == "birth":
-                    self._call(gateway)
-                elif leaf == "records":
-                    await self._take(gateway, message.payload, session, store)
-            except BadPayload as bad:
-                await store.do(lambda file: file.refuse(gateway))
-                refused = MessageRefused(gateway=gateway, name=bad.flaw, detail=bad.detail)
-                self._report(refused)
-        session.acknowledge(message)
 
-    async def _take(
-        self,
-        gateway: GatewayId,
-        payload: bytes,
-        session: Session,
-        store: Keeper,
-    ) -> None:
-        batch = read_records(payload)
-        taken = await store.do(lambda file: file.take(gateway, batch))
-        self._acknowledge(gateway, taken.position, session)
-        if taken.refusal is not None:
-            detail = f"begins at {batch.first}; held are {taken.position.through}"
-            refused = MessageRefused(gateway=gateway, name=taken.refusal, detail=detail)
-            self._report(refused)
+async def _work(desk: Desk, arrived: "asyncio.Queue[Message | None]") -> None:
+    """Hand over what arrives, all that waits at once, until the connection is gone."""
+    while True:
+        waiting = [await arrived.get()]
+        while not arrived.empty() and len(waiting) < TOGETHER_MAX:
+            waiting.append(arrived.get_nowait())
+        # What is being stored is also acknowledged, even if we are to stop now.
+        handling = asyncio.create_task(
+            desk.handle([message for message in waiting if message is not None])
+        )
+        try:
+            await asyncio.shield(handling)
+        except asyncio.CancelledError:
+            await handling
+            raise
+        if None in waiting:
             return
-        self._report(
-            BatchCollected(
-                gateway=gateway,
-                through=taken.position.through,
-                duplicates=taken.duplicates,
-                parted_after=taken.parted_after,
-                records=batch.records[taken.duplicates :],
-            )
-        )
-
-    def _note_presence(self, gateway: GatewayId, *, online: bool) -> None:
-        if self._present.get(gateway) is not online:
-            self._present[gateway] = online
-            if online:
-                self._call(gateway)
-            self._report(GatewayPresence(gateway=gateway, online=online))
-
-    def _acknowledge(
-        self, gateway: GatewayId, position: Position, session: Session
-    ) -> "asyncio.Future[str]":
-        payload = pack_ack(position.through, position.chain)
-        return session.publish(self._topics(gateway).ack, payload)
-
-    async def _begin_to_attend(self, gateway: GatewayId, session: Session, store: Keeper) -> None:
-        position = await store.do(lambda file: file.position(gateway))
-        attendance = Attendance(
-            self._settings, self._topics(gateway), self._utility, self._heartbeat_s
-        )
-        self._attended[gateway] = attendance
-        attending = self._attend(attendance, gateway, position, session)
-        self._attending.append(asyncio.create_task(attending))
-
-    async def _attend(
-        self, attendance: Attendance, gateway: GatewayId, position: Position, session: Session
-    ) -> None:
-        """Be there for one gateway until cancelled: first what is held already, then "online"."""
-        if position.through:
-            await self._acknowledge(gateway, position, session)
-        await attendance.run()
-
-    def _call(self, gateway: GatewayId) -> None:
-        if gateway in self._attended:
-            self._attended[gateway].call()
-
-    def _topics(self, gateway: GatewayId) -> Topics:
-        return Topics(root=self._settings.topic_root, utility=self._utility, gateway=gateway)
 
 
 @click.command()
 @broker_options
+@AMQP
 @click.option(
-    "--db",
-    "database",
-    type=click.Path(dir_okay=False, path_type=Path),
+    "--into",
+    "place",
+    metavar="FILE|URL",
     required=True,
-    help="SQLite file of the collected records; made where it is missing.",
+    help="SQLite file of the records, or postgresql://HOST/DATABASE; made where it is missing.",
+)
+@click.option(
+    "--shared",
+    callback=checked_id,
+    metavar="GROUP",
+    help="Share the work with the workers that give the same GROUP and database (MQTT 5).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
-def collect(settings: BrokerSettings, utility: IdText, database: Path, as_json: bool) -> None:
+def collect(
+    settings: BrokerSettings,
+    utility: IdText,
+    urls: tuple[str, ...],
+    place: str,
+    shared: IdText | None,
+    as_json: bool,
+) -> None:
     """Collect and acknowledge all gateways' records.
 
-    It goes on until Ctrl-C.
+    It goes on until Ctrl-C. A record is acknowledged when it is on disk. A password for PostgreSQL
+    belongs into ~/.pgpass; the extra `postgres` brings what it takes.
 
     \b
-    Example:
-      feeder-gateway utility collect --broker localhost:1883 --utility demo --db records.db
+    Examples:
+      feeder-gateway utility collect --broker localhost:1883 --utility demo --into records.db
+      feeder-gateway utility collect --broker localhost:1883 --utility demo --shared head-end \\
+          --into postgresql://collector@db.utility.example/records
+      feeder-gateway utility collect --amqp amqp://rabbit-1:5672 --amqp amqp://rabbit-2:5672 \\
+          --username collector --password-file password --utility demo --into records.db
     """
+    if urls and shared is not None:
+        raise click.UsageError("--amqp shares its queue anyhow: leave out --shared")
 
     def report(event: Collecting) -> None:
         if as_json:
@@ -258,8 +247,13 @@ def collect(settings: BrokerSettings, utility: IdText, database: Path, as_json: 
             click.echo(line)
 
     async def until_interrupted() -> None:
-        collector = Collector(settings, utility=utility, database=database, report=report)
-        collecting = asyncio.create_task(collector.run())
+        collecting = asyncio.create_task(
+            amqp_collector(urls, settings, utility=utility, database=place, report=report).run()
+            if urls
+            else Collector(
+                settings, utility=utility, database=place, report=report, shared=shared
+            ).run()
+        )
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, collecting.cancel)
         await asyncio.wait({collecting})
@@ -268,5 +262,5 @@ def collect(settings: BrokerSettings, utility: IdText, database: Path, as_json: 
 
     try:
         asyncio.run(until_interrupted())
-    except sqlite3.Error as error:
-        raise click.ClickException(f"{database}: {error}; check path, rights and room") from error
+    except StoreFailed as failed:
+        raise click.ClickException(str(failed)) from failed

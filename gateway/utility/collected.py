@@ -1,62 +1,43 @@
 """What the head end has collected: every record of every gateway, once, in order.
 
-Owns the head end's SQLite file. Must never take a record whose predecessor it does not hold, nor
-one that does not continue the chain: what is acknowledged from here is cleared over there.
+Owns the rules by which a batch is taken, whatever stores it. Must never take a record that does not
+continue the chain, nor say that one is held whose predecessor is missing: what is acknowledged from
+here is cleared over there.
 
 A gateway whose journal was lost, or put back from an old card, begins another life: its records
 part from those that are held where one of its processes began. Both lives are kept; the newest is
 the one that goes on.
+
+Several workers take the batches of one gateway in any order. What comes before its turn is put
+aside, as durably as the rest, and whoever brings what was missing takes it in.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 
 import msgspec
 
 from gateway.core.model import GatewayId, Value
 from gateway.core.records import CHAIN_START, chain_hash
 from gateway.headend.messages import RecordsBatch
-
-_Result = TypeVar("_Result")
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS record (
-    gateway TEXT NOT NULL,
-    life INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    chain BLOB NOT NULL,
-    content BLOB NOT NULL,
-    PRIMARY KEY (gateway, life, number)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS gateway (
-    id TEXT PRIMARY KEY,
-    life INTEGER NOT NULL DEFAULT 1,
-    duplicates INTEGER NOT NULL DEFAULT 0,
-    gaps INTEGER NOT NULL DEFAULT 0,
-    refused INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
--- The records of the life that goes on.
-CREATE VIEW IF NOT EXISTS newest AS
-    SELECT record.* FROM record JOIN gateway
-    ON gateway.id = record.gateway AND gateway.life = record.life;
-"""
-
+from gateway.headend.metering import MeterReading
+from gateway.utility.collect_readings import OfferedReadings, TakenReadings
 
 BEGINNINGS = frozenset({"started", "journal_lost", "marks_ahead"})
 """The kinds of record with which a process begins: only there another life may part."""
+ASIDE_MAX = 64
+"""Batches of one gateway that wait for their turn: three times what one has under way."""
+
+Row = tuple[int, bytes, bytes]
+"""A record's number, its chain hash, its canonical bytes."""
 
 
 class BatchRefusal(StrEnum):
     """Why a batch was not taken."""
 
     GAP = "GAP"
-    """Records before it are missing; the gateway will send them again."""
+    """Records before it are missing, and too much waits for them already; it will come again."""
     CHAIN_MISMATCH = "CHAIN_MISMATCH"
     """It does not continue, or contradicts, what is held."""
     WRONG_NUMBER = "WRONG_NUMBER"
@@ -65,32 +46,160 @@ class BatchRefusal(StrEnum):
     """It was sent on another gateway's topic."""
 
 
+class StoreFailed(Exception):  # noqa: N818 - the world's answer, not an error of ours
+    """The database cannot be used; the message says which, why, and the mend.
+
+    `passing`: it was reached before, and may be again by itself.
+    """
+
+    def __init__(self, said: str, *, passing: bool = False) -> None:
+        super().__init__(said)
+        self.passing = passing
+
+
 class Position(Value):
-    """The last record held of a gateway, and its chain hash."""
+    """The last record held of a gateway, its chain hash, and the life that it is of.
+
+    `readings`: up to this ordinal its readings are held, of the same life.
+    """
 
     through: int
     chain: bytes
+    life: int = 1
+    readings: int = 0
+
+
+class Lost(Value):
+    """Records that were acknowledged once and are not held, and that the gateway has no more."""
+
+    first: int
+    through: int
 
 
 class Taken(Value):
     """What became of one batch, and where the gateway stands afterwards."""
 
     position: Position
-    new: int = 0
+    records: tuple[bytes, ...] = ()
+    """What was stored, those that had been put aside among them: canonical bytes, in order."""
     duplicates: int = 0
     refusal: BatchRefusal | None = None
+    aside: bool = False
+    """It came before its turn and waits, durably, for what is missing before it."""
     parted_after: int | None = None
     """Another life began after that record: the journal was lost, or an old one put back."""
+    lost: Lost | None = None
+    """The database was lost, or put back from an old copy, and goes on after these."""
+
+    @property
+    def new(self) -> int:
+        """How many records were stored."""
+        return len(self.records)
 
 
 class Counts(Value):
-    """Of one gateway: records written, records received again, batches refused."""
+    """Of one gateway: records written, records received again, batches that came early or not at
+    all; `lost`: records that another database had acknowledged."""
 
     written: int
     duplicates: int
     gaps: int
     refused: int
     lives: int = 1
+    lost: int = 0
+
+
+class Offered(Value):
+    """A batch as it came on the topic of a gateway."""
+
+    gateway: GatewayId
+    batch: RecordsBatch
+
+
+class Store(Protocol):
+    """A database of the head end; belongs to the one thread that opened it.
+
+    Everything raises `StoreFailed`.
+    """
+
+    def take(self, offered: Sequence[Offered]) -> list[Taken]:
+        """Store what is new of some batches, durably; all of it or nothing."""
+        ...
+
+    def take_readings(self, offered: Sequence[OfferedReadings]) -> list[TakenReadings]:
+        """Store what is new of some batches of readings, durably; all of it or nothing."""
+        ...
+
+    def refuse(self, gateway: GatewayId) -> None:
+        """Count a message that was no batch at all."""
+        ...
+
+    def position(self, gateway: GatewayId) -> Position:
+        """How far the records of a gateway are held."""
+        ...
+
+    def lead(self) -> bool:
+        """Whether this process is the one of its database that speaks for all workers.
+
+        It stays so until it closes the database or ends, however it ends.
+        """
+        ...
+
+    def contents(self, gateway: str) -> tuple[bytes, ...]:
+        """The canonical bytes of a gateway's records, in order."""
+        ...
+
+    def readings(self, gateway: str) -> tuple[MeterReading, ...]:
+        """The readings of a gateway, in order."""
+        ...
+
+    def counts(self, gateway: str) -> Counts:
+        """How many records of a gateway are held, and what else came."""
+        ...
+
+    def close(self) -> None:
+        """Release the database."""
+        ...
+
+
+class Rows(Protocol):
+    """The rows of one gateway within one transaction, which nobody else changes meanwhile."""
+
+    def position(self) -> Position:
+        """The last record of the life that goes on."""
+        ...
+
+    def chains(self, life: int, first: int, last: int) -> dict[int, bytes]:
+        """The chain hashes that are known of a life, by record number."""
+        ...
+
+    def knows(self, number: int, chain: bytes) -> bool:
+        """Whether any life holds that very record."""
+        ...
+
+    def add(self, life: int, rows: Sequence[Row]) -> None:
+        """Store records."""
+        ...
+
+    def part(self, life: int, after: int) -> None:
+        """Begin the next life with the records up to `after` of this one."""
+        ...
+
+    def lose(self, life: int, lost: Lost, chain: bytes) -> None:
+        """Note that these records are missing for good; `chain` is the last one's hash."""
+        ...
+
+    def put_aside(self, batch: RecordsBatch, last: int) -> bool:
+        """Keep a batch that came before its turn; False where `ASIDE_MAX` wait."""
+        ...
+
+    def next_aside(self, first_max: int) -> RecordsBatch | None:
+        """Take out what was put aside and begins no later; the first of them."""
+        ...
+
+    def count(self, *, duplicates: int = 0, gaps: int = 0, refused: int = 0) -> None:
+        """Add to what else came."""
+        ...
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -103,190 +212,110 @@ class _Numbered(msgspec.Struct, frozen=True):
     body: _Kind
 
 
-class Collected:
-    """The open file; belongs to the one thread that opened it."""
+def take(rows: Rows, gateway: GatewayId, batch: RecordsBatch) -> Taken:
+    """Take one batch of a gateway, and what had been put aside for it."""
+    taken = _take_one(rows, gateway, batch)
+    position, records, duplicates = taken.position, taken.records, taken.duplicates
+    while taken.new and (waiting := rows.next_aside(position.through + 1)) is not None:
+        late = _take_one(rows, gateway, waiting)
+        position, records = late.position, records + late.records
+        duplicates += late.duplicates
+    rows.count(
+        duplicates=duplicates,
+        gaps=taken.aside or taken.refusal is BatchRefusal.GAP,
+        refused=taken.refusal not in {None, BatchRefusal.GAP},
+    )
+    return msgspec.structs.replace(taken, position=position, records=records, duplicates=duplicates)
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
 
-    @classmethod
-    def open(cls, path: Path) -> "Collected":
-        """Open or make the file. Raises `sqlite3.Error`."""
-        connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(SCHEMA)
-        return cls(connection)
-
-    def close(self) -> None:
-        """Release the file."""
-        self._connection.close()
-
-    def take(self, gateway: GatewayId, batch: RecordsBatch) -> Taken:
-        """Store what is new of a batch, durably; all of it or nothing. Raises `sqlite3.Error`."""
-        with self._transaction():
-            taken = self._judge(gateway, batch)
-            self._count(
-                gateway,
-                duplicates=taken.duplicates,
-                gaps=taken.refusal is BatchRefusal.GAP,
-                refused=taken.refusal not in {None, BatchRefusal.GAP},
-            )
-        return taken
-
-    def refuse(self, gateway: GatewayId) -> None:
-        """Count a message that was no batch at all."""
-        with self._transaction():
-            self._count(gateway, refused=1)
-
-    def position(self, gateway: GatewayId) -> Position:
-        """How far the records of a gateway are held. Raises `sqlite3.Error`."""
-        row = self._connection.execute(
-            "SELECT number, chain FROM record WHERE gateway = ? AND life = ?"
-            " ORDER BY number DESC LIMIT 1",
-            (gateway, self._life(gateway)),
-        ).fetchone()
-        if row is None:
-            return Position(through=0, chain=CHAIN_START)
-        return Position(through=row[0], chain=row[1])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
-
-    def _judge(self, gateway: GatewayId, batch: RecordsBatch) -> Taken:
-        held = self.position(gateway)
-        if batch.gateway != gateway:
-            return Taken(position=held, refusal=BatchRefusal.WRONG_GATEWAY)
-        if batch.first > held.through + 1:
-            return Taken(position=held, refusal=BatchRefusal.GAP)
-        chain = bytes.fromhex(batch.prev)
-        if chain != self._chain(gateway, batch.first - 1):
+def _take_one(rows: Rows, gateway: GatewayId, batch: RecordsBatch) -> Taken:
+    held = rows.position()
+    read = _read(batch)
+    if batch.gateway != gateway:
+        return Taken(position=held, refusal=BatchRefusal.WRONG_GATEWAY)
+    if read is None:
+        return Taken(position=held, refusal=BatchRefusal.WRONG_NUMBER)
+    before, previous = batch.first - 1, bytes.fromhex(batch.prev)
+    lost = _lost(rows, held, batch)
+    if lost is None and before > held.through:
+        if rows.put_aside(batch, read[-1][0]):
+            return Taken(position=held, aside=True)
+        return Taken(position=held, refusal=BatchRefusal.GAP)
+    if lost is not None:
+        rows.lose(held.life, lost, previous)
+    known = rows.chains(held.life, before, read[-1][0])
+    if (CHAIN_START if before == 0 else known.get(before)) != previous:
+        return Taken(position=held, refusal=BatchRefusal.CHAIN_MISMATCH)
+    at = next(
+        (at for at, (number, chain, _) in enumerate(read) if known.get(number) != chain), None
+    )
+    if at is None:
+        return Taken(position=held, duplicates=len(read))
+    parted_after: int | None = None
+    life, (number, chain, content) = held.life, read[at]
+    if number <= held.through:
+        if _kind(content) not in BEGINNINGS or rows.knows(number, chain):
             return Taken(position=held, refusal=BatchRefusal.CHAIN_MISMATCH)
-        rows: list[tuple[int, bytes, bytes]] = []
-        parted_after: int | None = None
-        for number, raw in enumerate(batch.records, batch.first):
-            content = bytes(raw)
-            chain = chain_hash(chain, content)
-            said = _said(content)
-            if said is None or said.number != number:
-                return Taken(position=held, refusal=BatchRefusal.WRONG_NUMBER)
-            known = number <= held.through and parted_after is None
-            if known and chain == self._chain(gateway, number):
-                continue
-            if known and said.body.type not in BEGINNINGS:
-                return Taken(position=held, refusal=BatchRefusal.CHAIN_MISMATCH)
-            if known:
-                parted_after = number - 1
-            rows.append((number, chain, content))
-        if parted_after is not None:
-            self._part(gateway, parted_after)
-        life = self._life(gateway)
-        self._connection.executemany(
-            "INSERT INTO record VALUES (?, ?, ?, ?, ?)", [(gateway, life, *row) for row in rows]
-        )
-        return Taken(
-            position=Position(through=rows[-1][0], chain=rows[-1][1]) if rows else held,
-            new=len(rows),
-            duplicates=len(batch.records) - len(rows),
-            parted_after=parted_after,
-        )
-
-    def _part(self, gateway: GatewayId, after: int) -> None:
-        # The life before stays as it is: what it says was acknowledged once.
-        life = self._life(gateway)
-        self._connection.execute(
-            "INSERT INTO record SELECT gateway, life + 1, number, chain, content FROM record"
-            " WHERE gateway = ? AND life = ? AND number <= ?",
-            (gateway, life, after),
-        )
-        self._connection.execute("INSERT OR IGNORE INTO gateway (id) VALUES (?)", (gateway,))
-        self._connection.execute("UPDATE gateway SET life = life + 1 WHERE id = ?", (gateway,))
-
-    def _life(self, gateway: GatewayId) -> int:
-        row = self._connection.execute(
-            "SELECT life FROM gateway WHERE id = ?", (gateway,)
-        ).fetchone()
-        return 1 if row is None else int(row[0])
-
-    def _chain(self, gateway: GatewayId, number: int) -> bytes | None:
-        if number == 0:
-            return CHAIN_START
-        row = self._connection.execute(
-            "SELECT chain FROM record WHERE gateway = ? AND life = ? AND number = ?",
-            (gateway, self._life(gateway), number),
-        ).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def _count(
-        self, gateway: GatewayId, *, duplicates: int = 0, gaps: int = 0, refused: int = 0
-    ) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO gateway (id) VALUES (?)", (gateway,))
-        self._connection.execute(
-            "UPDATE gateway SET duplicates = duplicates + ?, gaps = gaps + ?,"
-            " refused = refused + ? WHERE id = ?",
-            (duplicates, gaps, refused, gateway),
-        )
+        parted_after = number - 1
+        rows.part(life, parted_after)
+        life += 1
+    rows.add(life, read[at:])
+    return Taken(
+        position=Position(
+            through=read[-1][0],
+            chain=read[-1][1],
+            life=life,
+            readings=held.readings if parted_after is None else 0,
+        ),
+        records=tuple(content for _, _, content in read[at:]),
+        duplicates=at,
+        parted_after=parted_after,
+        lost=lost,
+    )
 
 
-class Keeper:
-    """The file on a thread of its own, for the event loop."""
+def _lost(rows: Rows, held: Position, batch: RecordsBatch) -> Lost | None:
+    """What is missing before a batch and does not come: the gateway says that it has it no more.
 
-    def __init__(self, thread: ThreadPoolExecutor, file: Collected) -> None:
-        self._thread = thread
-        self._file = file
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(cls, path: Path) -> AsyncIterator["Keeper"]:
-        """Open the file for a while. Raises `sqlite3.Error`."""
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="collected") as thread:
-            file = await loop.run_in_executor(thread, Collected.open, path)
-            try:
-                yield cls(thread, file)
-            finally:
-                await loop.run_in_executor(thread, file.close)
-
-    async def do(self, work: Callable[[Collected], _Result]) -> _Result:
-        """Have something done with the file. Raises what that raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._file)
+    A gateway is told how far its records are held, sends again what follows, and says so where its
+    journal begins later. A late message of a life before proves nothing.
+    """
+    before = batch.first - 1
+    if batch.none_after is None or not batch.none_after <= held.through < before:
+        return None
+    if rows.knows(before, bytes.fromhex(batch.prev)):
+        return None
+    return Lost(first=held.through + 1, through=before)
 
 
-def contents_of(path: Path, gateway: str) -> tuple[bytes, ...]:
-    """The canonical bytes of a gateway's records, in order. Raises `sqlite3.Error`."""
-    with closing(_reading(path)) as connection:
-        rows = connection.execute(
-            "SELECT content FROM newest WHERE gateway = ? ORDER BY number", (gateway,)
-        )
-        return tuple(bytes(content) for (content,) in rows)
+def _read(batch: RecordsBatch) -> list[Row] | None:
+    """The rows of a batch; None where a record does not bear the number of its place."""
+    found: list[Row] = []
+    chain = bytes.fromhex(batch.prev)
+    for number, raw in enumerate(batch.records, batch.first):
+        content = bytes(raw)
+        if _number(content) != number:
+            return None
+        chain = chain_hash(chain, content)
+        found.append((number, chain, content))
+    return found
 
 
-def counts_of(path: Path, gateway: str) -> Counts:
-    """How many records of a gateway are held, and what else came. Raises `sqlite3.Error`."""
-    with closing(_reading(path)) as connection:
-        (written,) = connection.execute(
-            "SELECT count(*) FROM newest WHERE gateway = ?", (gateway,)
-        ).fetchone()
-        row = connection.execute(
-            "SELECT duplicates, gaps, refused, life FROM gateway WHERE id = ?", (gateway,)
-        ).fetchone()
-    duplicates, gaps, refused, lives = row or (0, 0, 0, 1)
-    return Counts(written=written, duplicates=duplicates, gaps=gaps, refused=refused, lives=lives)
+def _number(content: bytes) -> int | None:
+    said = _said(content)
+    return None if said is None else said.number
 
 
-def _reading(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+def _kind(content: bytes) -> str | None:
+    said = _said(content)
+    return None if said is None else said.body.type
+
+
+_decode = msgspec.json.Decoder(_Numbered).decode
 
 
 def _said(content: bytes) -> _Numbered | None:
     try:
-        return msgspec.json.decode(content, type=_Numbered)
+        return _decode(content)
     except msgspec.DecodeError:
         return None

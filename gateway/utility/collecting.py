@@ -40,6 +40,52 @@ class BatchCollected(Tagged, tag="collected"):
     parted_after: int | None = None
 
 
+class BatchAside(Tagged, tag="aside"):
+    """Records came before their turn: they are stored, and wait for those after `through`."""
+
+    gateway: GatewayId
+    first: int
+    through: int
+
+
+class ReadingsCollected(Tagged, tag="readings"):
+    """Readings were stored, up to ordinal `through` without a gap, and acknowledged.
+
+    `lost_from`, `lost_through`: ordinals that another database acknowledged and this one has not.
+    """
+
+    gateway: GatewayId
+    through: int
+    new: int
+    lost_from: int | None = None
+    lost_through: int | None = None
+
+
+class RecordsLost(Tagged, tag="lost"):
+    """Records that were acknowledged are not in this database, and the gateway has them no more."""
+
+    gateway: GatewayId
+    first: int
+    through: int
+
+
+class StoreLink(Tagged, tag="store"):
+    """The database went away; `detail`: why."""
+
+    detail: str
+
+
+class Leading(Tagged, tag="leading"):
+    """This worker now says for all of them that the head end is there."""
+
+
+class DrillSeen(Tagged, tag="drill"):
+    """An outage is being rehearsed, or is over; `gateway` None: with the whole fleet."""
+
+    gateway: GatewayId | None
+    on: bool
+
+
 class MessageRefused(Tagged, tag="refused"):
     """A message was not taken, and why."""
 
@@ -48,7 +94,18 @@ class MessageRefused(Tagged, tag="refused"):
     detail: str
 
 
-Collecting = BrokerLink | GatewayPresence | BatchCollected | MessageRefused
+Collecting = (
+    BrokerLink
+    | StoreLink
+    | Leading
+    | DrillSeen
+    | GatewayPresence
+    | BatchCollected
+    | BatchAside
+    | ReadingsCollected
+    | RecordsLost
+    | MessageRefused
+)
 
 
 def in_words(event: Collecting) -> Iterator[str]:
@@ -59,6 +116,33 @@ def in_words(event: Collecting) -> Iterator[str]:
             yield f"broker: {state}: {event.detail}"
         case GatewayPresence():
             yield f"{event.gateway}: {'online' if event.online else 'gone'}"
+        case BatchCollected() | BatchAside() | RecordsLost():
+            yield from _records_in_words(event)
+        case ReadingsCollected():
+            if event.lost_from is not None:
+                yield (
+                    f"{event.gateway}: READINGS {event.lost_from} TO {event.lost_through} ARE LOST "
+                    "HERE: another database acknowledged them; a copy of that database has them"
+                )
+            yield f"{event.gateway}: {event.new} new readings, held through {event.through}"
+        case StoreLink():
+            yield f"database: not connected: {event.detail}"
+        case Leading():
+            yield "this worker tells the gateways that the head end is there"
+        case DrillSeen():
+            whom = "every gateway" if event.gateway is None else event.gateway
+            if event.on:
+                yield f"DRILL: away from {whom}; nothing is acknowledged until it ends"
+            else:
+                yield f"the drill is over: here for {whom} again"
+        case MessageRefused():
+            yield f"{event.gateway}: {event.name}: {event.detail}"
+        case _:
+            assert_never(event)
+
+
+def _records_in_words(event: BatchCollected | BatchAside | RecordsLost) -> Iterator[str]:
+    match event:
         case BatchCollected():
             if event.parted_after is not None:
                 yield (
@@ -69,8 +153,18 @@ def in_words(event: Collecting) -> Iterator[str]:
                 yield f"{event.gateway}: {_record_in_words(raw)}"
             again = f", {event.duplicates} came again" if event.duplicates else ""
             yield f"{event.gateway}: held and acknowledged through {event.through}{again}"
-        case MessageRefused():
-            yield f"{event.gateway}: {event.name}: {event.detail}"
+        case BatchAside():
+            yield (
+                f"{event.gateway}: records from {event.first} came early and wait for those "
+                f"after {event.through}"
+            )
+        case RecordsLost():
+            yield (
+                f"{event.gateway}: RECORDS {event.first} TO {event.through} ARE LOST HERE: another "
+                "database acknowledged them, and the gateway's journal begins later; a copy of "
+                "that database has them, and while the gateway keeps its archive, its command log "
+                "does"
+            )
         case _:
             assert_never(event)
 

@@ -5,6 +5,7 @@ Owns their arguments. Must never decide what may be signed: `ordering` does.
 
 import asyncio
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ from gateway.core.orders import (
 )
 from gateway.headend.session import BrokerSettings
 from gateway.host.clock import wall_ms
-from gateway.utility.arguments import FILE, GATEWAY, JSON, OUT, TIME, put, tells_mistakes, time_of
+from gateway.utility.arguments import FILE, GATEWAY, JSON, TIME, put, tells_mistakes, time_of
 from gateway.utility.broker import ask_options, checked_id
 from gateway.utility.next_order import NextOrder, next_order
+from gateway.utility.order_wait import Follow, follow_to_the_end
 from gateway.utility.ordering import checked_order, cuts_from_table, sign_order
 from gateway.utility.sign import SigningKey, distinct_keys
 from gateway.utility.when import parse_span
 
+WITHIN = "2min"
 METER = click.option("--meter", required=True, help="Serial number of the meter.")
 REASON = click.option("--reason", required=True, help="Why, for whoever stands before the meter.")
 
@@ -51,13 +54,19 @@ class Sheet(Value):
     issued_at_ms: int
     life_ms: int
     key_paths: tuple[Path, ...]
-    out: Path
+    out: Path | None
+    """None: it is published only."""
     as_json: bool
     settings: BrokerSettings | None
     utility: IdText | None
+    within_s: float | None
+    """How long its end is waited for; None: it is written only."""
 
     def sign(self, act: Act) -> None:
-        """Sign the order that asks for this, write it and say so. Raises `Mistake`."""
+        """Sign the order that asks for this, write it and say so; wait for its end if asked to.
+
+        Raises `Mistake`, and `SystemExit` where its end is not the one that was wanted.
+        """
         keys = distinct_keys([SigningKey.load(path) for path in self.key_paths])
         order_id = self.order_id or f"{kind_of(act).replace('_', '-')}-{self.issued_at_ms}"
         place = self.next or self._ask()
@@ -71,7 +80,25 @@ class Sheet(Value):
             boot=place.nonce,
         )
         document = checked_order(draft)
-        put(self.out, sign_order(document, keys), document, keys, self.as_json)
+        raw = sign_order(document, keys)
+        if self.out is not None:
+            put(self.out, raw, document, keys, self.as_json)
+        if self.within_s is not None:
+            self._wait(document, raw, self.within_s)
+
+    def _wait(self, document: Order, raw: bytes, within_s: float) -> None:
+        assert self.settings is not None, "wrong use otherwise"
+        assert self.utility is not None, "wrong use otherwise"
+        wanted = Follow(
+            settings=self.settings,
+            utility=self.utility,
+            gateway=self.gateway,
+            order=document.id,
+            within_s=within_s,
+        )
+        status = follow_to_the_end(wanted, raw, as_json=self.as_json)
+        if status:
+            sys.exit(status)
 
     def _ask(self) -> NextOrder:
         assert self.settings is not None, "wrong use otherwise"
@@ -97,7 +124,11 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--life", default="10min", show_default=True, help="To arrive within, say 10min or 2h."
     )
-    @OUT
+    @click.option("--out", type=FILE, help="File to write; with --wait it may be left out.")
+    @click.option(
+        "--wait", is_flag=True, help="Publish it, and follow it until it has ended; see below."
+    )
+    @click.option("--within", help="With --wait: for how long at most.  [default: 2min]")
     @JSON
     @ask_options
     @tells_mistakes
@@ -107,20 +138,25 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
         seq: int | None,
         nonce: str | None,
         life: str,
+        wait: bool,
+        within: str | None,
         settings: BrokerSettings | None,
         utility: IdText | None,
         **others: Any,
     ) -> None:
-        _check_one_source(seq, nonce, settings, utility)
-        try:
-            life_ms = parse_span(life)
-        except ValueError as error:
-            raise click.UsageError(f"--life: {error}") from error
+        if within is not None and not wait:
+            raise click.UsageError("--within says how long --wait waits: give both.")
+        if wait and settings is None:
+            raise click.UsageError("Missing option '--ask-broker', which --wait needs.")
+        if not wait and others["out"] is None:
+            raise click.UsageError("Missing option '--out'; or give --wait.")
+        _check_one_source(seq, nonce, settings, utility, wait=wait)
         of_sheet = {name: others.pop(name) for name in ("gateway", "order_id", "key_paths")}
         sheet = Sheet(
             next=None if seq is None else NextOrder(seq=seq, nonce=nonce),
             issued_at_ms=wall_ms(),
-            life_ms=life_ms,
+            life_ms=_span("--life", life),
+            within_s=_span("--within", within or WITHIN) / 1000 if wait else None,
             out=others.pop("out"),
             as_json=others.pop("as_json"),
             settings=settings,
@@ -132,12 +168,24 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_sheet
 
 
+def _span(option: str, text: str) -> int:
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from error
+
+
 def _check_one_source(
-    seq: int | None, nonce: str | None, settings: BrokerSettings | None, utility: str | None
+    seq: int | None,
+    nonce: str | None,
+    settings: BrokerSettings | None,
+    utility: str | None,
+    *,
+    wait: bool,
 ) -> None:
     if settings is None and seq is None:
         raise click.UsageError("Missing option '--seq'; or give --ask-broker and --utility.")
-    if settings is not None and (seq, nonce) != (None, None):
+    if settings is not None and not wait and (seq, nonce) != (None, None):
         raise click.UsageError("--ask-broker finds --seq and --nonce: leave them out, or it.")
     if settings is not None and utility is None:
         raise click.UsageError("Missing option '--utility', which --ask-broker needs.")
@@ -151,12 +199,18 @@ def order() -> None:
     the number and the nonce come from the gateway's own status: publish each order, and await its
     record, before you sign the next.
 
+    --wait publishes it and prints each state that the gateway tells, with its time, until the order
+    has ended: exit status 0 only where it SUCCEEDED.
+
     \b
-    Example:
+    Examples:
       feeder-gateway utility order hold --meter 23014477 --reason "theft, case 81" \\
           --gateway rewa-7 --ask-broker localhost --utility demo \\
           --key keys/order-1.json --out hold.jws
       feeder-gateway utility publish --broker localhost --utility demo --gateway rewa-7 hold.jws
+      feeder-gateway utility order reconnect --account 100200300 --meter 23014477 \\
+          --gateway rewa-7 --ask-broker localhost --utility demo \\
+          --key keys/order-1.json --wait --within 5min
     """
 
 

@@ -254,6 +254,13 @@ def seen(corridor: Corridor, serial: str, state: SupplyState) -> MeterSeen:
     return MeterSeen(serial=Serial(serial), reading=reading)
 
 
+def measured(corridor: Corridor, serial: str, energy_wh: int) -> MeterSeen:
+    """A reading with values of this instant."""
+    mono_ms = corridor.clock.instant.mono_ms
+    reading = Reading(state=CLOSED, mono_ms=mono_ms, values_ms=mono_ms, energy_wh=energy_wh)
+    return MeterSeen(serial=Serial(serial), reading=reading)
+
+
 def ended(command: SwitchCommand, outcome: Outcome | None = None) -> SwitchReport:
     """How a command ended, at best as it should."""
     serial = Serial(command.meter.serial)

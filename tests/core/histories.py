@@ -12,6 +12,7 @@ from gateway.core.orders import (
     EndIsolation,
     Hold,
     Isolate,
+    Read,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
@@ -83,6 +84,10 @@ acts: st.SearchStrategy[Act] = st.one_of(
         meters=st.lists(numbers.map("M{}".format), min_size=1, max_size=2, unique=True).map(tuple),
     ),
     numbers.map(lambda at: Reconnect(account=f"A{at}", meter=f"M{at}")),
+    st.builds(
+        Read,
+        meters=st.lists(numbers.map("M{}".format), min_size=1, max_size=2, unique=True).map(tuple),
+    ),
 )
 
 steps: st.SearchStrategy[Step] = st.one_of(

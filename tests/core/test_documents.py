@@ -23,19 +23,28 @@ from gateway.core.orders import (
     TARGETS_MAX,
     Act,
     Cancel,
+    Config,
+    Confirm,
     CutEntry,
     Disconnect,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
     Order,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
     kind_of,
 )
 from gateway.core.people import Technician
+from gateway.core.settings import BrokerChange
 from gateway.core.signature import (
     FIELD_DOCUMENTS,
     DocumentType,
@@ -235,6 +244,15 @@ ACTS: tuple[Act, ...] = (
     EndIsolation(reason="over"),
     Resume(dt="DT-1", reason="fuse"),
     Cancel(order="order-0"),
+    Read(meters=("A1", "A2")),
+    Rebirth(),
+    Config(broker=BrokerChange(host="mqtt2.example", port=1884), log_level="ERROR"),
+    Config(reset=True),
+    Confirm(order="order-0"),
+    LogBundle(),
+    Scan(bus="bus1"),
+    ForgetMeter(meters=("A1", "A2")),
+    Wipe(),
 )
 
 
@@ -326,7 +344,7 @@ MALFORMED = [
     ("a check meter without a number", SITE_TYPE, changed(SITE, transformers=[NO_NUMBER])),
     ("an order without a kind", ORDER_TYPE, without(ORDER, "kind")),
     ("an order without an expiry", ORDER_TYPE, without(ORDER, "exp")),
-    ("an order of a later release", ORDER_TYPE, changed(ORDER, kind="wipe", args={})),
+    ("an order of a later release", ORDER_TYPE, changed(ORDER, kind="dance", args={})),
     ("an order with a member of a later release", ORDER_TYPE, changed(ORDER, urgent=True)),
     ("arguments of another kind", ORDER_TYPE, changed(ORDER, kind="hold")),
     ("arguments that name a kind", ORDER_TYPE, with_args(kind="disconnect")),

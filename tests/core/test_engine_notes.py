@@ -3,11 +3,7 @@
 import asyncio
 
 from gateway.core.documents import Checkpoint
-from gateway.core.fact import (
-    MeterSeen,
-)
 from gateway.core.kept import DAY_MS
-from gateway.core.model import Reading, Serial
 from gateway.core.records import (
     Started,
     read_record,
@@ -19,6 +15,7 @@ from tests.core.corridor import (
     OPEN,
     SITE,
     Corridor,
+    measured,
     seen,
 )
 from tests.core.diskless import DiskFails, mended
@@ -28,13 +25,6 @@ QUARTER_MS = 15 * MINUTE_MS
 
 
 # --- readings ---
-
-
-def measured(corridor: Corridor, serial: str, energy_wh: int) -> MeterSeen:
-    """A reading with values of this instant."""
-    mono_ms = corridor.clock.instant.mono_ms
-    reading = Reading(state=CLOSED, mono_ms=mono_ms, values_ms=mono_ms, energy_wh=energy_wh)
-    return MeterSeen(serial=Serial(serial), reading=reading)
 
 
 async def kept_energies(corridor: Corridor) -> list[tuple[str, int | None]]:

@@ -24,16 +24,25 @@ from gateway.core.model import (
 from gateway.core.orders import (
     Act,
     Cancel,
+    Config,
+    Confirm,
     CutEntry,
     Disconnect,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
 )
+from gateway.core.progress import OrderState, Readings, ReadingTaken
 from gateway.core.records import (
     CHAIN_START,
     Body,
@@ -45,6 +54,7 @@ from gateway.core.records import (
     HeadEndLost,
     ListInstalled,
     OrderAccepted,
+    OrderEnded,
     OrderRefused,
     OrderRestored,
     PacingResumed,
@@ -64,6 +74,7 @@ from gateway.core.records import (
     record_of,
     store,
 )
+from gateway.core.settings import BrokerChange, ConfigTried, LogLevel, Overlay, Settings
 from gateway.core.trust_records import (
     JournalLost,
     JournalMended,
@@ -94,6 +105,14 @@ ACTS: tuple[Act, ...] = (
     EndIsolation(reason="over", dt="T1"),
     Resume(dt="T1", reason="fuse"),
     Cancel(order="order-1"),
+    Read(meters=("M1", "M2")),
+    Rebirth(),
+    Config(broker=BrokerChange(host="b", port=1), log_level="DEBUG"),
+    Confirm(order="order-3"),
+    LogBundle(),
+    Scan(bus="bus-1"),
+    ForgetMeter(meters=("M1", "M2")),
+    Wipe(),
 )
 HOLD = Tag(
     kind=TagKind.HOLD,
@@ -146,6 +165,18 @@ BODIES: tuple[Body, ...] = (
         signers=("order-1",),
         road=Road.MQTT,
     ),
+    OrderEnded(
+        order="order-3",
+        state=OrderState.TIMED_OUT,
+        reason="NO_ANSWER",
+        detail="1 of 2 meters was not read in time",
+        result=Readings(
+            readings=(
+                ReadingTaken(meter="M1", state=SupplyState.CONNECTED, wall_ms=5, power_w=-7),
+            ),
+            missing=("M2",),
+        ),
+    ),
     Refused(name="GARBAGE", detail="बिजली", road=Road.MQTT, digest=DIGEST, more=2),
     SupplyChanged(
         serial=M1,
@@ -184,6 +215,13 @@ BODIES: tuple[Body, ...] = (
         why=Why.NONE,
         writes=0,
         forced=False,
+    ),
+    ConfigTried(
+        overlay=Overlay(
+            order="order-3",
+            settings=Settings(log_level=LogLevel.DEBUG),
+            over=Settings(),
+        )
     ),
     PacingStopped(dt=T1, brake=Brake.UNDERVOLTAGE, detail="the check meter reads 190 V"),
     PacingResumed(dt=T1, by="S. Devi", reason="fuse"),

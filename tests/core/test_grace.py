@@ -10,7 +10,7 @@ from gateway.core.model import Account, Cause, Reading, Serial, SupplyState
 from gateway.core.reconnection import Verdict
 from gateway.core.records import CloseIntended, GraceGranted
 from gateway.core.standing import Standing
-from tests.core.cutting import CLOSED, OPEN, begins
+from tests.core.cutting import CLOSED, OPEN, begins, disk_takes_nothing
 from tests.core.papers import HOUR_MS, LEDGER_MS, M1, MINUTE_MS, cut, entry
 from tests.core.silence import (
     AT_ONCE,
@@ -63,6 +63,7 @@ EDGES: list[tuple[str, list[Step], Verdict]] = [
     ("on an isolated feeder", [silent_long_enough, lambda w: w.tags(TagKind.ISOLATE_FEEDER)],
      Verdict.FEEDER_ISOLATED),
     ("not read of late", [silent_long_enough, lambda w: w.wait(120_001)], Verdict.STATE_UNKNOWN),
+    ("while the disk takes nothing", [silent_long_enough, disk_takes_nothing], NOT_PAID),
     ("closed by other means", [silent_long_enough, lambda w: w.reads("M1", CLOSED)],
      Verdict.ALREADY_CONNECTED),
     ("armed", [silent_long_enough, lambda w: w.reads("M1", SupplyState.READY_FOR_RECONNECTION)],

@@ -15,7 +15,7 @@ from gateway.core.fact import (
     TagKind,
 )
 from gateway.core.image import HEAD_END_SILENT_MS, Image, observe, restored
-from gateway.core.kept import HeadEndKnown, Kept
+from gateway.core.kept import ConfigTrial, HeadEndKnown, Kept
 from gateway.core.marks import Marks
 from gateway.core.model import (
     Account,
@@ -29,6 +29,7 @@ from gateway.core.model import (
     Serial,
     SupplyState,
 )
+from gateway.core.orders import Rebirth
 from gateway.core.records import (
     GraceGranted,
     HeadEndLost,
@@ -38,6 +39,7 @@ from gateway.core.records import (
     record_of,
 )
 from gateway.core.roster import FORMER_MAX
+from gateway.core.settings import Overlay, Settings
 from gateway.core.terms import CheckMeter, Transformer
 from gateway.core.trust_records import JournalLost, Sealed, TimeSet
 from gateway.core.waiting import instant_of
@@ -274,6 +276,7 @@ def full_world() -> World:
     world.plans()
     assert world.ends(world.commands.pop(), forced=True)
     world.wait(MINUTE_MS)
+    assert world.ordered(Rebirth()) == "ACCEPTED"
     world.reads("M1", OPEN)
     world.reads("M3", CLOSED)
     world.reads("M4", CLOSED)
@@ -298,7 +301,11 @@ def full_world() -> World:
 
 
 def test_everything_that_is_kept_comes_back_from_its_bytes() -> None:
-    kept = full_world().image.kept
+    world = full_world()
+    at = instant_of(world.now)
+    overlay = Overlay(order="order-1", settings=Settings(), over=Settings())
+    trial = ConfigTrial(overlay=overlay, since=at)
+    kept = msgspec.structs.replace(world.image.kept, overlay=overlay, trial=trial, wiped=at)
     for part in kept.__struct_fields__:
         assert getattr(kept, part) not in (None, {}, (), 0, ""), f"{part} says nothing"
     raw = msgspec.json.encode(kept)

@@ -105,10 +105,11 @@ MISTAKES: list[tuple[Document, dict[str, object], str]] = [
     (ORDER, {"seq": -1}, "seq: Expected int >= 0"),
     (
         ORDER,
-        {"kind": "wipe"},
+        {"kind": "dance"},
         (
             "kind: not a kind of order; write one of disconnect, release_force, reconnect, hold, "
-            "release_hold, isolate, end_isolation, resume, cancel"
+            "release_hold, isolate, end_isolation, resume, cancel, config, confirm, log_bundle, "
+            "scan, forget_meter, wipe, read, rebirth"
         ),
     ),
 ]

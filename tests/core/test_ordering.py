@@ -5,18 +5,28 @@ from collections.abc import Callable
 import pytest
 
 from gateway.core.admission import admit_document
+from gateway.core.due import reads_wanted
+from gateway.core.errands import scan_until
 from gateway.core.fact import DocumentClaim, Outcome, Road, TagKind
 from gateway.core.model import Brake
 from gateway.core.orders import (
     Act,
     Cancel,
+    Config,
+    Confirm,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
 )
 from gateway.core.reconnection import Verdict
 from gateway.core.records import OrderAccepted, OrderRefused
@@ -78,6 +88,44 @@ def cancelled(world: World) -> set[str]:
     return {serial for serial, task in world.image.kept.tasks.items() if task.cancelled}
 
 
+def later(world: World) -> None:
+    world.wait(1_000)
+
+
+def wanted(world: World) -> list[str]:
+    return sorted(reads_wanted(world.image, world.now.boot))
+
+
+def leaves_forced(world: World) -> None:
+    """M3 leaves the roster, and a command of ours still forces it."""
+    forces(world, M3)
+    assert world.site(M1, M2) == "ACCEPTED"
+
+
+def forced(world: World) -> tuple[str, ...]:
+    return world.image.kept.forced
+
+
+def level(world: World) -> str:
+    return world.image.settings.log_level
+
+
+def looked_around(world: World) -> bool:
+    return scan_until("bus-1", world.image) is not None
+
+
+def bundled(world: World) -> bool:
+    return "order-1" in world.image.kept.orders_ended
+
+
+def roster(world: World) -> set[str]:
+    return set(world.image.roster)
+
+
+def born_again(world: World) -> bool:
+    return world.image.kept.reborn == world.image.number
+
+
 def ordered(*acts: Act) -> Step:
     """Orders that were accepted before."""
 
@@ -134,6 +182,14 @@ CHANGES: list[tuple[str, Step, Act, Says, object]] = [
      targets, [("HOLD", "M1", "TECHNICIAN"), HELD]),
     ("resume lets a stopped DT go on", stopped, RESUME, stops, set()),
     ("resume of what goes on", nothing, RESUME, stops, set()),
+    ("read has the meters read", later, Read(meters=("M1", "M3")), wanted, ["M1", "M3"]),
+    ("config counts at once", nothing, Config(log_level="DEBUG"), level, "DEBUG"),
+    ("scan has a bus looked around", nothing, Scan(bus="bus-1"), looked_around, True),
+    ("log_bundle is answered at once", nothing, LogBundle(), bundled, True),
+    ("forget_meter forgets who has left", leaves_forced, ForgetMeter(meters=("M3",)), forced,
+     ("M1",)),
+    ("wipe empties the roster", nothing, Wipe(), roster, set()),
+    ("rebirth asks for a birth", nothing, Rebirth(), born_again, True),
     ("cancel calls off what waits", ordered(cut(1, 2)), Cancel(order="order-1"), cancelled,
      {"M1", "M2"}),
     ("cancel leaves what others asked for", ordered(cut(1), cut(2)), Cancel(order="order-2"),
@@ -160,7 +216,8 @@ def test_an_accepted_order(step: Step, act: Act, says: Says, expected: object) -
 
 
 def test_every_kind_of_order_is_seen_in_that_table() -> None:
-    assert {type(row[2]) for row in CHANGES} == set(Act.__args__)
+    # A confirmation comes over a link of its own: see test_errands.
+    assert {type(row[2]) for row in CHANGES} | {Confirm} == set(Act.__args__)
 
 
 # --- refusals ---
@@ -203,6 +260,7 @@ REFUSALS: list[tuple[str, Step, Act, str]] = [
      END_FEEDER, "PLACED_ELSEWHERE"),
     ("a hold with a blank reason", nothing, Hold(meter="M1", reason=" "),
      "NAME_OR_REASON_MISSING"),
+    ("a read of a meter of nobody here", nothing, Read(meters=("M1", "M7")), "NOT_ON_ROSTER"),
     ("a cancel of no order", nothing, Cancel(order="order-9"), "NOTHING_TO_CANCEL"),
     ("a cancel of what asked for no switch", ordered(HOLD), Cancel(order="order-1"),
      "NOTHING_TO_CANCEL"),

@@ -15,22 +15,31 @@ from gateway.core.orders import (
     TARGETS_MAX,
     Act,
     Cancel,
+    Config,
+    Confirm,
     CutEntry,
     Disconnect,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
     Order,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
     keys_needed,
     kind_of,
     order_from,
     plain_order,
 )
 from gateway.core.records import OrderRefused, Refused
+from gateway.core.settings import LEVELS, BrokerChange
 from gateway.core.signature import DocumentType, digest_of
 from gateway.utility.sign import payload_of
 from tests.core.papers import M1, cut, order
@@ -55,6 +64,25 @@ acts: st.SearchStrategy[Act] = st.one_of(
     st.builds(EndIsolation, reason=reasons, dt=st.none() | ids),
     st.builds(Resume, dt=ids, reason=reasons),
     st.builds(Cancel, order=ids),
+    st.builds(
+        Config,
+        broker=st.none()
+        | st.builds(
+            BrokerChange,
+            host=st.none() | st.text(max_size=9),
+            port=st.none() | st.integers(0, 99_999),
+            keepalive_s=st.none() | st.integers(0, 9_999),
+        ),
+        log_level=st.none() | st.sampled_from(LEVELS),
+        reset=st.booleans(),
+    ),
+    st.builds(Confirm, order=ids),
+    st.builds(LogBundle),
+    st.builds(Scan, bus=ids),
+    st.builds(ForgetMeter, meters=st.lists(serials, min_size=1, max_size=4).map(tuple)),
+    st.builds(Wipe),
+    st.builds(Read, meters=st.lists(serials, min_size=1, max_size=4).map(tuple)),
+    st.builds(Rebirth),
 )
 orders = st.builds(
     Order,
@@ -76,6 +104,14 @@ KINDS = {
     "end_isolation": 1,
     "resume": 1,
     "cancel": 1,
+    "read": 1,
+    "rebirth": 1,
+    "config": 1,
+    "confirm": 1,
+    "log_bundle": 1,
+    "scan": 1,
+    "forget_meter": 2,
+    "wipe": 2,
 }
 
 
@@ -112,7 +148,7 @@ def altered(plain: dict[str, Any], change: Change) -> dict[str, Any]:
 
 KNOWN = (
     "disconnect, release_force, reconnect, hold, release_hold, isolate, end_isolation, resume, "
-    "cancel"
+    "cancel, config, confirm, log_bundle, scan, forget_meter, wipe, read, rebirth"
 )
 MISTAKES: list[tuple[str, dict[str, Any], Change, str]] = [
     ("an unknown member", HOLD, lambda o: o.update(until=5),

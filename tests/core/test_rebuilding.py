@@ -8,7 +8,15 @@ from gateway.core.fact import Road
 from gateway.core.image import Image
 from gateway.core.marks import Mark, Marks
 from gateway.core.model import Cause, Digest
-from gateway.core.orders import EndIsolation, Hold, Isolate, Reconnect, ReleaseHold
+from gateway.core.orders import (
+    EndIsolation,
+    ForgetMeter,
+    Hold,
+    Isolate,
+    Reconnect,
+    ReleaseHold,
+    Wipe,
+)
 from gateway.core.rebuilding import Archived, readmit
 from gateway.core.records import Refused
 from gateway.core.sequence import nonce_of
@@ -119,6 +127,35 @@ def test_a_cut_that_was_overtaken_leaves_the_payment() -> None:
         (DocumentType.ORDER, sign_order(order(1, cut(1, n=100)))),
     )
     assert world.standing() == "PAID"
+
+
+def test_what_was_to_be_forgotten_of_a_meter_that_left_is_forgotten_again() -> None:
+    other = World(M2).image.kept.site
+    assert other is not None
+    moved_on = sign_site(msgspec.structs.replace(other, seq=2))
+    told = (
+        SITE,
+        (DocumentType.ORDER, sign_order(order(1, cut(1, n=100)))),
+        (DocumentType.SITE, moved_on),
+    )
+    forget = sign_order(order(2, ForgetMeter(meters=("M1",))))
+    assert list(rebuilt(*told).image.kept.words) == ["A1"]
+    world = rebuilt(*told, (DocumentType.ORDER, forget))
+    assert world.image.kept.words == {}
+    assert world.image.kept.newest.order.seq == 2
+
+
+def test_what_was_wiped_is_wiped_again() -> None:
+    world = rebuilt(
+        SITE,
+        (DocumentType.LIST, sign_list(LIST)),
+        (DocumentType.ORDER, sign_order(order(1, Wipe()))),
+    )
+    kept = world.image.kept
+    assert (kept.site, kept.list_in_force, world.image.roster) == (None, None, {})
+    assert kept.wiped is not None
+    assert [kept.newest.site.seq, kept.newest.list.seq, kept.newest.order.seq] == [1, 1, 1]
+    assert world.site(M1, seq=1) == "SEQ_OLD"
 
 
 def test_an_older_order_does_not_lower_the_mark() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.documents import Site
 from gateway.core.model import ProfileAbility
-from gateway.core.orders import Act, CutEntry, Disconnect, Hold, ReleaseForce
+from gateway.core.orders import Act, Config, CutEntry, Disconnect, ForgetMeter, Hold, ReleaseForce
 from gateway.core.records import Refused
 from gateway.core.soundness import Unsound, check_order, check_site
 from gateway.core.terms import (
@@ -277,6 +277,10 @@ UNSOUND_ORDERS: list[tuple[str, Act, Mapping[str, Any], str, str]] = [
      "args.meters[2]: M1 stands twice; name it once"),
     ("a word that is yet to come", cuts(("A1", "M1"), n=NOON_MS + 1), {}, "N_AFTER_ISSUE",
      f"args.accounts[0].n: {NOON_MS + 1} is after iat {NOON_MS}"),
+    ("a meter that is forgotten twice", ForgetMeter(meters=("M9", "M9")), {}, "NAMED_TWICE",
+     "args.meters[1]: M9 stands twice; name it once"),
+    ("a setting that none may be", Config(log_level="LOUD"), {}, "BAD_SETTING",
+     "args.log_level: 'LOUD' is no level"),
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.disconnection import OPEN_GUARDS, RELEASE_GUARDS, OpenVerdict
 from gateway.core.orders import Act
+from gateway.core.papers import KEY_REVOKED
 from gateway.core.signature import DocumentType, Flaw, claimed_by, tokens_of
 from gateway.core.trust import Algorithm
 from tests.vectors import pairs
@@ -17,6 +18,7 @@ CORE = Path(__file__).parents[2] / "gateway" / "core"
 NOT_A_DOCUMENT = {
     "TOO_MANY_STEPS": "takes a chain of 1,025 roots",
     "TOO_MANY_ENTRIES": "takes two lists of 25,001 accounts",
+    "TOO_MANY_ORDERS": "takes nine reads that have not ended",
     "CANCELED": "said of an order that was accepted before",
     "JOURNAL_DEGRADED": "said while the disk takes no document",
     "NOT_BY_HAND": "said of what a person enters, no document",
@@ -49,7 +51,7 @@ def test_every_word_that_a_document_can_get_has_a_vector() -> None:
     words = set(re.findall(r'(?:Unsound|refused)\(\s*"([A-Z_]+)"', refusals))
     words |= {str(flaw) for flaw in Flaw} | {"ACCEPTED", "DUPLICATE"}
     words |= {str(verdict) for verdict, _ in (*OPEN_GUARDS, *RELEASE_GUARDS)}
-    words.add(str(OpenVerdict.BULK_CEILING))
+    words |= {str(OpenVerdict.BULK_CEILING), KEY_REVOKED}
     shown = {line.word for line in LINES}
     assert words - shown == set(NOT_A_DOCUMENT)
     assert shown <= words, "a vector expects a word that nothing in core says"

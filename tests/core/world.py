@@ -159,16 +159,17 @@ class World:
             case Receipt():
                 return self.hand_in(sign_receipt(document))
 
-    def ordered(self, act: Act, *by: SigningKey, retained: bool = False) -> str:
+    def ordered(self, act: Act, *by: SigningKey, retained: bool = False, link: str = "") -> str:
         """The head end's next order comes, issued now; the answer's word."""
-        following = max(self.image.kept.newest.order.seq, self.orders) + 1
-        self.orders = following
-        issued = order(following, act, iat=self.now.wall_ms, boot=nonce_of(self.now))
-        return self.hand_in(sign_order(issued, *by), retained=retained)
+        self.orders = max(self.image.kept.newest.order.seq, self.orders) + 1
+        issued = order(self.orders, act, iat=self.now.wall_ms, boot=nonce_of(self.now))
+        return self.hand_in(sign_order(issued, *by), retained=retained, link=link)
 
-    def hand_in(self, raw: bytes, road: Road = Road.MQTT, *, retained: bool = False) -> str:
+    def hand_in(
+        self, raw: bytes, road: Road = Road.MQTT, *, retained: bool = False, link: str = ""
+    ) -> str:
         """Some bytes come as a document; the answer's word."""
-        claim = DocumentClaim(raw=raw, road=road, retained=retained)
+        claim = DocumentClaim(raw=raw, road=road, retained=retained, link=link)
         return self._admitted(admit_document(claim, self.image, self.now))
 
     def refuses(self, name: str, detail: str = "") -> str:

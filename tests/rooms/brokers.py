@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -14,21 +15,27 @@ PATIENCE_S = 10
 CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"
 """MQTT 3.1.1, a clean session without a name."""
 CONNACK = b"\x20\x02\x00\x00"
+SUBSCRIPTION = re.compile(rb"\t(\S+) \(QoS \d\)")
+"""How its log names one."""
 
 
 class Mosquitto:
     """One broker with its own folder; it keeps its port, and its sessions across `stop`.
 
-    `options` are lines of its configuration.
+    `options` are lines of its configuration. Those of TLS are about `port`; that it serves is seen
+    at another, plain one.
     """
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
         self.host = LOOPBACK
         self.port = free_port()
+        self._plain_port = free_port()
         self._folder = folder
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._subscribed: set[str] = set()
+        self._heard = asyncio.Event()
 
     async def start(self) -> None:
         """Return when it serves."""
@@ -43,11 +50,18 @@ class Mosquitto:
         async with asyncio.timeout(PATIENCE_S):
             await listens.wait()
             # It says so just before its loop begins, and forgets a SIGTERM that comes between.
-            reader, writer = await asyncio.open_connection(self.host, self.port)
+            reader, writer = await asyncio.open_connection(self.host, self._plain_port)
             writer.write(CONNECT)
             await reader.readexactly(len(CONNACK))
             writer.close()
             await writer.wait_closed()
+
+    async def until_subscribed(self, topics: str) -> None:
+        """Return when somebody has subscribed to this filter."""
+        async with asyncio.timeout(PATIENCE_S):
+            while topics not in self._subscribed:
+                self._heard.clear()
+                await self._heard.wait()
 
     async def stop(self) -> None:
         """End it in order; it writes its sessions to disk."""
@@ -56,6 +70,11 @@ class Mosquitto:
     async def kill(self) -> None:
         """End it as a power cut would."""
         await self._end(signal.SIGKILL)
+
+    def read_again(self) -> None:
+        """It reads its configuration and its certificates again, and keeps its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def freeze(self) -> None:
         """It keeps its connections and does nothing more."""
@@ -81,9 +100,13 @@ class Mosquitto:
         while line := await process.stderr.readline():
             if b" running" in line:
                 listens.set()
+            if found := SUBSCRIPTION.search(line):
+                self._subscribed.add(found[1].decode())
+                self._heard.set()
 
     def _lines(self) -> list[str]:
         lines = [
+            f"listener {self._plain_port} {LOOPBACK}",
             f"listener {self.port} {LOOPBACK}",
             "persistence true",
             f"persistence_location {self._folder}/",

@@ -22,7 +22,7 @@ from gateway.core.soundness import Unsound
 from gateway.core.trust import Root
 from gateway.core.waiting import instant_of
 from gateway.utility.sign import payload_of
-from tests.vectors import accounts, envelopes, instructions, keys, pairs, sites, trust
+from tests.vectors import accounts, envelopes, errands, instructions, keys, pairs, sites, trust
 from tests.vectors.scene import CLOCKS, NOON, STATION, Book, Line, Scene, Vector
 
 FOLDER = Path(__file__).parent
@@ -39,7 +39,7 @@ ENROLLED_FILE = "enrolled.json"
 def all_vectors() -> Mapping[str, Vector]:
     """Every vector by its name."""
     found: dict[str, Vector] = {}
-    for module in (envelopes, accounts, sites, instructions, trust, pairs):
+    for module in (envelopes, accounts, sites, instructions, errands, trust, pairs):
         for vector in module.vectors():
             assert vector.name not in found, f"{vector.name} stands twice"
             found[vector.name] = vector
@@ -70,8 +70,9 @@ class _GatewayDoor:
         self._image, self._now, self._scene = image, now, scene
 
     def __call__(self, raw: bytes) -> str:
-        road = Road(self._scene.road)
-        claim = DocumentClaim(raw=raw, road=road, retained=self._scene.retained)
+        scene = self._scene
+        road = Road(scene.road)
+        claim = DocumentClaim(raw=raw, road=road, retained=scene.retained, link=scene.link)
         return str(admit_document(claim, self._image, self._now).answer.word)
 
 

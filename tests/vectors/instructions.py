@@ -13,6 +13,8 @@ from gateway.core.orders import (
     Hold,
     Isolate,
     Order,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
@@ -89,6 +91,11 @@ def _kinds() -> Iterator[Row]:
          Reconnect(account="A99", meter="M1"), READY),
         ("reconnect-other-meter", "METER_MISMATCH", "Another account's meter.",
          Reconnect(account="A1", meter="M2"), READY),
+        ("read", "ACCEPTED", "Two meters are read at once.", Read(meters=("M1", "M2")), WITH_SITE),
+        ("read-nobody", "NOT_ON_ROSTER", "No meter of here.", Read(meters=("M99",)), WITH_SITE),
+        ("read-twice", "NAMED_TWICE", "A meter stands twice.", Read(meters=("M1", "M1")),
+         WITH_SITE),
+        ("rebirth", "ACCEPTED", "The gateway says again what it is.", Rebirth(), WITH_SITE),
         ("cancel", "ACCEPTED", "What an order asked for and has not begun is not done.",
          Cancel(order="order-1"), waits),
         ("cancel-nothing", "NOTHING_TO_CANCEL", "Nothing of that order waits.",
@@ -112,6 +119,8 @@ def _sequence() -> Iterator[Row]:
     )  # fmt: skip
     for name, word, why, seq, scene in rows:
         yield name, word, why, _at(seq, ISOLATE), ONE, scene
+    same_id = msgspec.structs.replace(_at(2, ISOLATE), id="order-1")
+    yield "id-used", "ID_USED", "Another order has this id.", same_id, ONE, told
     elsewhere = order(1, HOLD, gateway="gw-2")
     yield "elsewhere", "WRONG_AUDIENCE", "For another gateway.", elsewhere, ONE, WITH_SITE
     late = order(1, HOLD, iat=REVOKED_AFTER_MS + 1, exp=NOON_MS + MINUTE_MS)
@@ -245,7 +254,7 @@ def _schema() -> Iterator[Vector]:
          payload[:-1] + b',"note":"x"}'),
         ("unknown-argument", "Nor one whose arguments say more.",
          payload.replace(b'"reason"', b'"until":5,"reason"')),
-        ("unknown-kind", "Nobody here knows this kind.", payload.replace(b'"hold"', b'"wipe"')),
+        ("unknown-kind", "Nobody here knows this kind.", payload.replace(b'"hold"', b'"dance"')),
         ("no-arguments", "A hold names its meter.", payload.replace(b'"meter":"M1",', b"")),
         ("no-homes", "An order names somebody.", payload_of(order(1, _cut()))),
         ("kind-in-arguments", "The kind stands in one place.",

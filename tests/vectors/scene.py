@@ -73,6 +73,8 @@ class Scene(Value):
     road: str = "MQTT"
     retained: bool = False
     """The broker had kept it."""
+    link: str = ""
+    """By MQTT: the id of the order whose settings the link was made with; empty: none's."""
     meters_read: bool = True
     """Every meter of the roster was read just now, and was CONNECTED."""
     head_end_heard: bool = True

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from gateway.console.record_words import NAMED_MAX, act_in_words, record_line
+from gateway.console.record_words import record_line
 from gateway.console.status_words import status_lines
 from gateway.console.words import ALARMS, BRAKES, CAUSES, MEANING, OUTCOMES, REASONS
 from gateway.core.alarms import Alarm
@@ -27,18 +27,10 @@ from gateway.core.model import (
     SupplyState,
 )
 from gateway.core.orders import (
-    Act,
-    Cancel,
     CutEntry,
     Disconnect,
-    EndIsolation,
-    Hold,
-    Isolate,
-    Reconnect,
-    ReleaseForce,
-    ReleaseHold,
-    Resume,
 )
+from gateway.core.progress import OrderState
 from gateway.core.reconnection import Verdict
 from gateway.core.records import (
     Body,
@@ -50,6 +42,7 @@ from gateway.core.records import (
     HeadEndLost,
     ListInstalled,
     OrderAccepted,
+    OrderEnded,
     OrderRefused,
     PacingResumed,
     PacingStopped,
@@ -64,6 +57,7 @@ from gateway.core.records import (
     TaskIntended,
     record_of,
 )
+from gateway.core.settings import ConfigTried, LogLevel, Overlay, Settings
 from gateway.core.standing import Standing
 from gateway.core.status import (
     IN_PROGRESS,
@@ -263,6 +257,14 @@ def bodies() -> Iterator[tuple[Body, str]]:
         "order O-7 (cancel) refused NOTHING_TO_CANCEL: no (MQTT, signed by order-1, order-2)",
     )
     yield (
+        OrderEnded(order="O-7", state=OrderState.SUCCEEDED, reason="ALREADY_CONNECTED"),
+        "order O-7 SUCCEEDED ALREADY_CONNECTED",
+    )
+    yield (
+        OrderEnded(order="O-7", state=OrderState.TIMED_OUT, reason="NO_ANSWER", detail="1 of 2"),
+        "order O-7 TIMED_OUT NO_ANSWER: 1 of 2",
+    )
+    yield (
         Refused(name="EXPIRED", detail="late", road=Road.MQTT, digest=DIGEST),
         "refused EXPIRED: late (MQTT)",
     )
@@ -293,6 +295,15 @@ def bodies() -> Iterator[tuple[Body, str]]:
     yield (
         PacingStopped(dt=DT, brake=Brake.FAILURES, detail="closes failed"),
         "transformer DT-1 stopped, FAILURES: closes failed",
+    )
+    loud = Settings(log_level=LogLevel.DEBUG)
+    yield (
+        ConfigTried(overlay=Overlay(order="O-7", settings=loud, over=Settings())),
+        "order O-7 on trial: log_level DEBUG",
+    )
+    yield (
+        ConfigTried(overlay=Overlay(order="O-7", settings=loud, over=loud)),
+        "order O-7 on trial: what the installer wrote",
     )
     yield PacingResumed(dt=DT, **WHO), "transformer DT-1 goes on, by NAME: WHY"
 
@@ -343,32 +354,3 @@ def test_what_was_done_to_a_switch_begins_with_its_account(body: Body, says: str
 def test_every_kind_of_record_is_tried_here() -> None:
     tried = {type(body) for body, _ in (*bodies(), *commands())} | {CauseRecorded, CloseEnded}
     assert tried == set(get_args(Body))
-
-
-ACTS: dict[str, Act] = {
-    "cut account 7301001": DISCONNECT,
-    "give meter M1, M2 back to its own prepay logic": ReleaseForce(meters=("M1", "M2")),
-    "supply of account 7301001 is asked for": Reconnect(account=ACCOUNT, meter=METER),
-    "hold meter M1: WHY": Hold(meter="M1", reason="WHY"),
-    "release the hold on meter M1: WHY": ReleaseHold(meter="M1", reason="WHY"),
-    "isolate transformer DT-1: WHY": Isolate(dt=DT, reason="WHY"),
-    "isolate the feeder: WHY": Isolate(reason="WHY"),
-    "end the isolation of the feeder: WHY": EndIsolation(reason="WHY"),
-    "let transformer DT-1 go on: WHY": Resume(dt=DT, reason="WHY"),
-    "call off what order O-6 has not begun": Cancel(order="O-6"),
-}
-
-
-@pytest.mark.parametrize("says", ACTS)
-def test_what_an_order_asks_for_is_said(says: str) -> None:
-    assert act_in_words(ACTS[says]) == says
-
-
-def test_every_act_is_tried_here() -> None:
-    assert {type(act) for act in ACTS.values()} == set(get_args(Act))
-
-
-def test_of_an_order_for_many_homes_only_the_first_are_named() -> None:
-    many = ReleaseForce(meters=tuple(f"M{at}" for at in range(1, NAMED_MAX + 4)))
-    named = "M1, M2, M3, M4, M5 and 3 more"
-    assert act_in_words(many) == f"give meter {named} back to its own prepay logic"

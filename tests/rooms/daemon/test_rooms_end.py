@@ -4,6 +4,7 @@ import asyncio
 import errno
 
 from gateway.daemon import _end, _keep_going
+from tests.core.corridor import Corridor
 
 
 async def test_a_room_that_fails_while_it_is_ended_does_not_begin_again() -> None:
@@ -18,7 +19,7 @@ async def test_a_room_that_fails_while_it_is_ended_does_not_begin_again() -> Non
         finally:
             raise OSError(errno.EROFS, "Read-only file system")
 
-    task = asyncio.create_task(_keep_going("local", room))
+    task = asyncio.create_task(_keep_going("local", room, Corridor().engine))
     await begun.wait()
     begun.clear()
     async with asyncio.timeout(30):

@@ -5,6 +5,7 @@ true acknowledgements move `acked_through`, and every change is shown.
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -21,12 +22,14 @@ from gateway.core.fact import (
     HeadEndSeen,
 )
 from gateway.core.image import Degraded, Image
-from gateway.core.model import GatewayId, Now, Station
+from gateway.core.model import GatewayId, Now, Station, SupplyState
 from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
 from gateway.core.trust import Root
+from gateway.headend.dialler import Draw
+from gateway.headend.metering import MeterReading
 from gateway.headend.mqtt import HeadEnd
 from gateway.headend.outbox import OutboxLimits
-from gateway.headend.session import BrokerSettings
+from gateway.headend.session import BrokerSettings, TlsSettings
 from gateway.ports import Reply
 
 GATEWAY = GatewayId("gw-1")
@@ -35,10 +38,23 @@ PATIENCE_S = 20
 QUICK = OutboxLimits(resend_first_s=0.2, resend_max_s=1.0)
 
 
+def reading(ordinal: int) -> MeterReading:
+    """What one of two meters measured, a minute after the reading before."""
+    return MeterReading(
+        ordinal=ordinal,
+        meter=f"M{1 + ordinal % 2}",
+        wall_ms=1_795_392_000_000 + ordinal * 60_000,
+        trusted=True,
+        state=SupplyState.CONNECTED,
+        supply_mv=230_000 + ordinal,
+        energy_wh=ordinal * 10,
+    )
+
+
 class EngineSide:
     """Collects what is posted. `answers` off: nothing is answered, as if a commit never ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, boot: str = "boot-1") -> None:
         self.events: list[Event] = []
         self.answers = True
         self.deaf_to_acks = 0
@@ -46,8 +62,11 @@ class EngineSide:
         self.full_for = 0
         """So many posts are turned away because the inbox is full."""
         self.turned_away = 0
+        self.readings: list[MeterReading] = []
         self.room: HeadEnd | None = None
         self._stored: list[Stored] = []
+        self._forgotten = 0
+        self._boot = boot
         self._image = Image(
             station=Station(gateway=GATEWAY, buses=(), profiles={}),
             root=Root(seq=1, issued_at=0, keys=()),
@@ -58,6 +77,11 @@ class EngineSide:
     def acked_through(self) -> int:
         """How far the head end has acknowledged, as committed here."""
         return self._image.acked_through
+
+    @property
+    def readings_acked_through(self) -> int:
+        """Likewise of readings, by ordinal."""
+        return self._image.readings_acked_through
 
     @property
     def stored(self) -> tuple[Stored, ...]:
@@ -88,15 +112,31 @@ class EngineSide:
         """Write so many more records, each with at least `padding` bytes of text."""
         for _ in range(count):
             number = len(self._stored) + 1
-            now = Now(mono_ms=number, boot="boot-1", wall_ms=number, wall_low_ms=number)
+            now = Now(mono_ms=number, boot=self._boot, wall_ms=number, wall_low_ms=number)
             body = Started(version=f"{number}:".ljust(padding, "x"))
             self._stored.append(store(record_of(number, body, now), self._chain(number - 1)))
         self._show(number=len(self._stored), chain=self._chain(len(self._stored)))
+
+    def forgets_through(self, number: int) -> None:
+        """The journal keeps the records up to there no longer."""
+        self._forgotten = number
 
     def disk_takes(self, *, nothing: bool) -> None:
         """From now on claims are refused because of the disk, or not any more."""
         degraded = Degraded(trouble="DISK_FULL", since_ms=0, held=0) if nothing else None
         self._show(degraded=degraded)
+
+    def measure(self, count: int, *, thinned: int = 0) -> None:
+        """Write so many readings more, of two meters; the first `thinned` are not kept."""
+        first = self._image.readings_last + 1
+        last = first + count - 1
+        self.readings += [reading(ordinal) for ordinal in range(first + thinned, last + 1)]
+        self._show(readings_last=last)
+
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[MeterReading, ...]:
+        """As the journal offers them."""
+        later = (reading for reading in self.readings if reading.ordinal > ordinal)
+        return tuple(itertools.islice(later, count_max))
 
     def post(self, event: Event, reply: Reply | None = None) -> bool:
         """`ports.Inbox`."""
@@ -113,7 +153,7 @@ class EngineSide:
     async def records_after(self, number: int, bytes_max: int) -> tuple[Stored, ...]:
         """`ports.Records`."""
         taken: list[Stored] = []
-        for stored in self._stored[number:]:
+        for stored in self._stored[max(number, self._forgotten) :]:
             bytes_max -= len(stored.content)
             if taken and bytes_max < 0:
                 break
@@ -122,7 +162,8 @@ class EngineSide:
 
     async def chain_at(self, number: int) -> bytes | None:
         """`ports.Records`."""
-        return self._chain(number) if number <= len(self._stored) else None
+        known = number == 0 or self._forgotten <= number <= len(self._stored)
+        return self._chain(number) if known else None
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait until something is so; the test fails when it never is."""
@@ -148,21 +189,26 @@ class EngineSide:
         *,
         username: str | None = None,
         password_file: str | None = None,
+        tls: TlsSettings | None = None,
         limits: OutboxLimits = QUICK,
+        draw: Draw = lambda low, _: max(low, 0.02),
     ) -> AsyncIterator[HeadEnd]:
         """The room at work with a broker."""
         self.room = HeadEnd(
-            BrokerSettings(host=host, port=port, username=username, password_file=password_file),
+            BrokerSettings(
+                host=host, port=port, username=username, password_file=password_file, tls=tls
+            ),
             utility=UTILITY,
             gateway=GATEWAY,
             inbox=self,
             records=self,
+            readings=self.readings_after,
             status=lambda image: msgspec.json.encode(
                 {"gateway": GATEWAY, "online": True, "records": image.number}
             ),
             birth=lambda _: b'{"version":"1"}',
             limits=limits,
-            draw=lambda low, _: max(low, 0.02),
+            draw=draw,
         )
         self.room.show(self._image)
         task = asyncio.create_task(self.room.run())
@@ -186,8 +232,13 @@ class EngineSide:
     def _acknowledged(self, claim: AckClaim) -> None:
         if self.deaf_to_acks:
             self.deaf_to_acks -= 1
-        elif claim.through > self.acked_through and claim.chain == self._chain(claim.through).hex():
-            self._show(acked_through=claim.through)
+            return
+        if claim.chain != self._chain(claim.through).hex():
+            return
+        self._show(
+            acked_through=max(claim.through, self.acked_through),
+            readings_acked_through=max(claim.readings or 0, self.readings_acked_through),
+        )
 
     def _show(self, **changes: object) -> None:
         self._image = msgspec.structs.replace(self._image, **changes)

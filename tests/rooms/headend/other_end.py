@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 from gateway.headend.dialler import Dialler, Role
 from gateway.headend.messages import Topics
@@ -37,7 +38,7 @@ class OtherEnd:
                 await self._changed.wait()
 
     @asynccontextmanager
-    async def listening(self, host: str, port: int) -> AsyncIterator["OtherEnd"]:
+    async def listening(self, host: str, port: int) -> AsyncIterator[Self]:
         """Connected for a while."""
 
         def hear(session: Session, message: Message) -> None:

@@ -32,6 +32,16 @@ def test_the_window_holds_so_many_batches_and_opens_with_each_acknowledgement() 
     assert send(outbox, 2.0) == [50]
 
 
+def test_a_head_end_that_holds_less_than_it_had_acknowledged_gets_it_again() -> None:
+    outbox = Outbox(LIMITS)
+    outbox.note(100, 100, 0.0)
+    outbox.go_back(60)
+    outbox.note(100, 60, 1.0)
+    assert send(outbox, 1.0, newest=100) == [70, 80, 90]
+    outbox.note(100, 90, 2.0)
+    assert send(outbox, 2.0, newest=100) == [100]
+
+
 def test_an_old_acknowledgement_moves_nothing() -> None:
     outbox = Outbox(LIMITS)
     outbox.note(1000, 20, 0.0)

@@ -11,6 +11,7 @@ from gateway.bench.broker import demo_broker
 from gateway.headend.dialler import BackOff, Dialler, Role
 from gateway.headend.session import BrokerSettings, DialFailed, Message, Session
 from tests.rooms.brokers import LOOPBACK, Mosquitto, free_port, mosquitto
+from tests.rooms.headend.cutting_proxy import Cut, Kind, Manner, Moment, Packet, Way, cutting_proxy
 
 ROLE = Role(client_id="fg-test", lasting=True, filters=("fg/down",))
 
@@ -49,13 +50,54 @@ async def test_mqtt_5_is_chosen_where_the_broker_has_it(tmp_path: Path) -> None:
 
 
 async def test_3_1_1_is_chosen_where_the_broker_refuses_5_and_it_is_remembered() -> None:
-    async with demo_broker() as (host, port):
-        dial = dialler(host, port)
+    dialled: list[int] = []
+
+    async def look(connection: int, packet: Packet) -> None:
+        if packet.kind is Kind.CONNECT:
+            dialled.append(connection)
+
+    async with demo_broker() as broker, cutting_proxy(*broker, look) as proxy:
+        dial = dialler(proxy.host, proxy.port)
         first = await dial.dial(ignore)
         await first.close()
         again = await dial.dial(ignore)
         await again.close()
+    assert dialled == [1, 2, 3]
     assert [first.protocol, again.protocol] == ["MQTT 3.1.1", "MQTT 3.1.1"]
+
+
+async def test_a_cut_during_the_handshake_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
+    at_consent = Cut(
+        way=Way.DOWN, kind=Kind.CONNACK, nth=1, moment=Moment.BEFORE, manner=Manner.RST
+    )
+    async with mosquitto(tmp_path) as broker, cutting_proxy(*broker) as proxy:
+        proxy.arm(at_consent)
+        dial = dialler(proxy.host, proxy.port)
+        first = await dial.dial(ignore)
+        await first.close()
+        again = await dial.dial(ignore)
+        await again.close()
+    assert [first.protocol, again.protocol] == ["MQTT 3.1.1", "MQTT 5"]
+
+
+async def test_a_broker_that_takes_version_5_by_now_is_spoken_to_in_5(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x20\x02\x00\x01")
+        await writer.drain()
+
+    dial = dialler(broker.host, broker.port)
+    server = await asyncio.start_server(refuse, broker.host, broker.port)
+    async with server:
+        with pytest.raises(DialFailed, match="Unsupported protocol version"):
+            await dial.dial(ignore)
+    await broker.start()
+    session = await dial.dial(ignore)
+    await session.close()
+    await broker.stop()
+    assert session.protocol == "MQTT 5"
 
 
 async def test_a_broker_that_drops_one_protocol_is_tried_with_the_other() -> None:

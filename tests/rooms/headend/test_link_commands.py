@@ -15,7 +15,7 @@ from gateway.bench.broker import demo_broker
 from gateway.headend.session import BrokerSettings
 from gateway.utility.broker import broker_options
 from gateway.utility.collect import collect
-from gateway.utility.collected import counts_of
+from gateway.utility.collect_store import opened_store
 from gateway.utility.publish import NotPublished, publish, publish_document
 from tests.rooms.brokers import LOOPBACK, free_port, mosquitto
 from tests.rooms.headend.engine_side import GATEWAY, PATIENCE_S, UTILITY, EngineSide
@@ -106,7 +106,7 @@ async def test_collect_tells_what_comes_and_leaves_in_order(tmp_path: Path) -> N
     engine = EngineSide()
     database = tmp_path / "records.db"
     async with mosquitto(tmp_path / "broker") as (host, port), engine.running(host, port):
-        arguments = ("--broker", f"{host}:{port}", "--db", str(database), "--json")
+        arguments = ("--broker", f"{host}:{port}", "--into", str(database), "--json")
         running = await asyncio.create_subprocess_exec(
             *process("collect", *arguments), stdout=asyncio.subprocess.PIPE
         )
@@ -121,13 +121,14 @@ async def test_collect_tells_what_comes_and_leaves_in_order(tmp_path: Path) -> N
     assert running.returncode == 0
     assert [event["type"] for event in events] == ["broker", "gateway", "collected"]
     assert [record["number"] for record in events[2]["records"]] == [1, 2, 3]
-    assert counts_of(database, GATEWAY).written == 3
+    with opened_store(str(database)) as store:
+        assert store.counts(GATEWAY).written == 3
 
 
 async def test_a_killed_head_end_is_told_by_its_will(tmp_path: Path) -> None:
     engine = EngineSide()
     async with mosquitto(tmp_path / "broker") as (host, port), engine.running(host, port):
-        arguments = ("--broker", f"{host}:{port}", "--db", str(tmp_path / "records.db"))
+        arguments = ("--broker", f"{host}:{port}", "--into", str(tmp_path / "records.db"))
         running = await asyncio.create_subprocess_exec(
             *process("collect", *arguments), stdout=asyncio.subprocess.DEVNULL
         )
@@ -139,7 +140,7 @@ async def test_a_killed_head_end_is_told_by_its_will(tmp_path: Path) -> None:
 
 def test_collect_says_when_its_file_cannot_be_made(tmp_path: Path) -> None:
     database = tmp_path / "missing" / "records.db"
-    result = CliRunner().invoke(collect, ["--utility", UTILITY, "--db", str(database)])
+    result = CliRunner().invoke(collect, ["--utility", UTILITY, "--into", str(database)])
     assert result.exit_code == 1
     assert str(database) in result.output
 
@@ -148,7 +149,7 @@ def test_collect_says_when_its_file_cannot_be_made(tmp_path: Path) -> None:
 def test_each_command_explains_itself_with_an_example(command: click.Command) -> None:
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
-    assert "Example:" in result.output
+    assert "Example" in result.output
 
 
 async def test_the_demos_broker_goes_when_whoever_started_it_is_gone() -> None:

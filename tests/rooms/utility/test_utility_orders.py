@@ -10,17 +10,27 @@ from gateway.core.documents import decode
 from gateway.core.orders import (
     Act,
     Cancel,
+    Config,
+    Confirm,
     CutEntry,
     Disconnect,
     EndIsolation,
+    ForgetMeter,
     Hold,
     Isolate,
+    LogBundle,
     Order,
+    Read,
+    Rebirth,
     Reconnect,
     ReleaseForce,
     ReleaseHold,
     Resume,
+    Scan,
+    Wipe,
+    keys_needed,
 )
+from gateway.core.settings import BrokerChange
 from gateway.core.signature import DocumentType, Verified, verify
 from tests.rooms.utility.desk import Desk
 
@@ -58,8 +68,23 @@ KINDS: list[tuple[str, tuple[object, ...], Act]] = [
     ("end-isolation", ("--dt", "DT-1", *WHY), EndIsolation(reason="theft, case 81", dt="DT-1")),
     ("resume", ("--dt", "DT-1", *WHY), Resume(dt="DT-1", reason="theft, case 81")),
     ("cancel", ("--order", "d-1"), Cancel(order="d-1")),
+    ("read", (*METER, "--meter", "23014478"), Read(meters=("23014477", "23014478"))),
+    ("rebirth", (), Rebirth()),
+    (
+        "config",
+        ("--host", "mqtt2.example", "--port", 1884, "--keepalive", 30, "--log-level", "ERROR"),
+        Config(
+            broker=BrokerChange(host="mqtt2.example", port=1884, keepalive_s=30), log_level="ERROR"
+        ),
+    ),
+    ("config", ("--reset",), Config(reset=True)),
+    ("confirm", ("--order", "config-1"), Confirm(order="config-1")),
+    ("log-bundle", (), LogBundle()),
+    ("scan", ("--bus", "A"), Scan(bus="A")),
+    ("forget-meter", METER, ForgetMeter(meters=("23014477",))),
+    ("wipe", (), Wipe()),
 ]
-DANGEROUS = KINDS[:2]
+DANGEROUS = [row for row in KINDS if keys_needed(row[2]) == len(BOTH)]
 
 
 @pytest.fixture
@@ -82,7 +107,7 @@ def proven(desk: Desk) -> tuple[Verified, Order]:
 def test_each_kind_says_what_was_meant_under_enough_keys(
     desk: Desk, kind: str, options: tuple[object, ...], act: Act
 ) -> None:
-    keys = BOTH if isinstance(act, Disconnect | ReleaseForce) else ("order-1",)
+    keys = BOTH[: keys_needed(act)]
     desk.run(*desk.order(kind, *options, keys=keys))
     verified, order = proven(desk)
     assert verified.signers == keys
