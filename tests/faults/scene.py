@@ -15,7 +15,7 @@ from gateway.bench.demo_world import GATEWAY, Home
 from gateway.core.alarms import Alarm
 from gateway.core.fact import Answer
 from gateway.core.status import Status
-from gateway.utility.collected import contents_of
+from gateway.utility.collect_store import opened_store
 from tests.faults.shim import Call
 from tests.faults.stories import TAKEN_OVER, Deeds, Story
 from tests.kills.campaign import rows_in, switch_of
@@ -184,7 +184,8 @@ class Scene:
         for document, when in self._acknowledged.items():
             there = town.papers.digest(document) in contents
             self._expect(there, Fault.ACKNOWLEDGED_LOST, when)
-        handed_over = contents_of(town.folder / "collected.db", GATEWAY)
+        with opened_store(str(town.folder / "collected.db")) as store:
+            handed_over = store.contents(GATEWAY)
         ours = tuple(row.content for row in rows[: len(handed_over)])
         self._expect(ours == handed_over, Fault.HANDED_OVER_DIFFERS, f"{len(handed_over)} records")
         # A file at which the disk has failed is given up, once everything in it is in another one.

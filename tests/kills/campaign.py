@@ -20,7 +20,7 @@ from random import Random
 
 from gateway.bench.demo_world import ACREL_STATUS_ADDRESS, BOARD_UNIT, GATEWAY, Home
 from gateway.bench.meters import MeterType
-from gateway.utility.collected import contents_of
+from gateway.utility.collect_store import opened_store
 from tests.faults.shim import build
 from tests.kills.controls import CONTROLS, toothless
 from tests.kills.judging import Fault, Life, Row, Switch, Trace, Verdict, judge
@@ -91,12 +91,14 @@ async def lived(folder: Path, chance: Random, number: int, points: int) -> Trace
         await town.daemon.stop()
         lives.append(await _ended(town, load, "the end", began_ms))
         truth = await town.line.control.truth()
+        with opened_store(str(folder / "collected.db")) as store:
+            handed_over = store.contents(GATEWAY)
         return Trace(
             switches=[switch_of(home) for home in town.homes],
             frames=town.tap.frames,
             rows=rows_in(town.state),
             lives=lives,
-            handed_over=[*contents_of(folder / "collected.db", GATEWAY)],
+            handed_over=[*handed_over],
             holds=[*load.ledger.over, *load.ledger.holds.values()],
             closed={meter.serial: meter.closed for meter in truth.meters},
             paid=frozenset(home.serial for home in load.homes),
