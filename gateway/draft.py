@@ -10,7 +10,7 @@ from gateway.core.acknowledged import NO_NEWS, Acked
 from gateway.core.changes import apply
 from gateway.core.documents import Document
 from gateway.core.image import Image
-from gateway.core.model import Now
+from gateway.core.model import Digest, Now
 from gateway.core.noted import NotedReading
 from gateway.core.orders import Wipe
 from gateway.core.records import (
@@ -42,7 +42,7 @@ class Draft:
         self.documents: list[ArchivedDocument] = []
         self.checkpoint_due = False
         self.remember = False
-        self.forget = False
+        self.forget: Digest | None = None
         self.acked = NO_NEWS
         self.said: list[tuple[str, str]] = []
         """What was claimed and what became of it, for the log."""
@@ -74,7 +74,7 @@ class Draft:
         """Keep a document that the records to come believe; of what they forget, nothing."""
         if any(_wipes(body) for body in bodies):
             roots = [one for one in self.documents if one.type is DocumentType.ROOT]
-            self.documents, self.forget = roots, True
+            self.documents, self.forget = roots, verified.digest
         self.documents.append(
             ArchivedDocument(
                 digest=verified.digest,

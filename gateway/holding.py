@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.core.fact import MeterSeen
 from gateway.core.image import Degraded, Image
-from gateway.core.model import Now
+from gateway.core.model import Digest, Now
 from gateway.core.noted import NotedReading, noted
 from gateway.core.records import (
     Body,
@@ -67,7 +67,7 @@ class Held:
         self._held_max = held_max
         self._checkpoint_due = False
         self._remember = False
-        self._forget = False
+        self._forget: Digest | None = None
 
     @property
     def seen(self) -> Degraded:
@@ -85,7 +85,7 @@ class Held:
         self.records += batch.records
         self._checkpoint_due |= batch.checkpoint is not None
         self._remember |= batch.marks is not None
-        self._forget |= batch.forget
+        self._forget = batch.forget or self._forget
 
     def told(self, now: Now) -> Body:
         """The record that follows those that were held."""

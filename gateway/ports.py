@@ -76,8 +76,8 @@ class Batch(Value):
     """In the order in which they were taken; no record tells of them."""
     readings_acked_through: int | None = None
     """By ordinal."""
-    forget: bool = False
-    """Of the documents before these only the roots are kept: the rest must not come back."""
+    forget: Digest | None = None
+    """Of the documents before this one only the roots are kept: the rest must not come back."""
 
 
 class Remedy(StrEnum):

@@ -87,9 +87,8 @@ def begun(image: Image, loaded: Loaded, told: Iterable[Record], now: Now) -> Dra
             draft.carry(record)
     draft.record(Started(version=__version__))
     draft.remember = to_remember(loaded, draft.image)
-    kept = draft.image.kept
     # Where the power failed between the commit of a wipe and the removal of the files.
-    draft.forget = kept.wiped is not None and kept.list_in_force is None
+    draft.forget = draft.image.kept.wiped
     return draft
 
 

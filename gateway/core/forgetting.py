@@ -15,7 +15,7 @@ from gateway.core.fact import Origin, TagKind
 from gateway.core.image import Image, with_kept, with_roster
 from gateway.core.kept import CloseMark
 from gateway.core.marks import Mark, Marks, Tag
-from gateway.core.model import Instant, Serial
+from gateway.core.model import Digest, Serial
 from gateway.core.soundness import Unsound
 
 _V = TypeVar("_V")
@@ -65,7 +65,7 @@ def forgotten(image: Image, meters: Collection[str]) -> Image:
     return msgspec.structs.replace(after, seen=_without(image.seen, gone))
 
 
-def wiped(image: Image, at: Instant) -> Image:
+def wiped(image: Image, order: Digest) -> Image:
     """The image of a gateway that is out of service: no roster, so nothing to close or to open.
 
     What was decided and is not ended stays until its outcome is known. What a person at the feeder
@@ -93,7 +93,7 @@ def wiped(image: Image, at: Instant) -> Image:
         graces=(),
         setbacks={},
         ended={},
-        wiped=at,
+        wiped=order,
     )
     return with_roster(msgspec.structs.replace(after, seen={}))
 

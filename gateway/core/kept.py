@@ -254,5 +254,5 @@ class Kept(Value):
     """The settings that were changed from afar and confirmed."""
     trial: ConfigTrial | None = None
     """Those that count now and are not confirmed."""
-    wiped: Instant | None = None
-    """Since when it is out of service; until a newer site document comes."""
+    wiped: Digest | None = None
+    """The order that took it out of service; until a newer site document comes."""

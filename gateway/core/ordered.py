@@ -68,7 +68,7 @@ def order_accepted(image: Image, body: OrderAccepted, at: Instant) -> Image:
         case ForgetMeter():
             return forgotten(image, act.meters)
         case Wipe():
-            return wiped(image, at)
+            return wiped(image, body.digest)
         case LogBundle() | Scan():
             return image  # the rooms do it, by what is kept of orders
         case Config() | Hold() | ReleaseHold() | Isolate() | EndIsolation() | Resume():
@@ -90,7 +90,7 @@ def order_restored(image: Image, body: OrderRestored, at: Instant) -> Image:
     if isinstance(body.act, ForgetMeter):
         return forgotten(after, body.act.meters)
     if isinstance(body.act, Wipe):
-        return wiped(after, at)
+        return wiped(after, body.digest)
     if not isinstance(body.act, Disconnect):
         return after
     opened = Opened(cause=Cause.ORDER, at=at, by=body.id)

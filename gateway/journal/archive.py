@@ -9,7 +9,7 @@ plain files: what the journal's file loses they keep, and `utility verify` reads
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -138,15 +138,19 @@ class Archive:
                 (self._directory / self._surplus[-1].name).unlink(missing_ok=True)
                 self._surplus.pop()
 
-    def forget(self, but: Collection[Digest]) -> None:
-        """Remove every file but those of roots and of these. Raises `JournalError`.
+    def forget_before(self, digest: Digest) -> None:
+        """Remove the file of every document before this one, but for roots. Raises `JournalError`.
 
-        Oldest first: what is left by a power cut never lacks what came after it.
+        Oldest first: what is left by a power cut never lacks what came after it. Where this one
+        has no file, nothing is removed.
         """
+        until = self._by_digest.get(digest)
+        if until is None:
+            return
         entries = sorted(self._by_digest.values(), key=lambda entry: entry.ordinal)
         with named_errors(self._directory):
             for entry in (*self._surplus, *entries):
-                if entry.digest in but or entry.counted_as is DocumentType.ROOT:
+                if entry.ordinal >= until.ordinal or entry.counted_as is DocumentType.ROOT:
                     continue
                 (self._directory / entry.name).unlink(missing_ok=True)
                 if self._by_digest.get(entry.digest) is entry:

@@ -94,7 +94,7 @@ class SqliteJournal:
         self._marks_known: Slot | None = None
         """What the marks' own file says, where this journal holds its record."""
         self._prune_due = False
-        self._forget_due: frozenset[Digest] | None = None
+        self._forget_due: Digest | None = None
         """Of the archive's documents all go but roots and these."""
 
     @classmethod
@@ -275,8 +275,8 @@ class SqliteJournal:
         self._position = after
         self._disk.works()
         self._prune_due |= bool(batch.documents)
-        if batch.forget:
-            self._forget_due = frozenset(document.digest for document in batch.documents)
+        if batch.forget is not None:
+            self._forget_due = batch.forget
         if batch.marks is not None:
             self._marks_due = Slot(
                 generation=0, marks=batch.marks, number=after.number, chain=after.chain.hex()
@@ -297,7 +297,7 @@ class SqliteJournal:
             await asyncio.to_thread(self._marks.write, due.marks, due.number, chain)
             self._marks_due, self._marks_known = None, due
         if self._forget_due is not None and not self._rest.begun:
-            await asyncio.to_thread(self._archive.forget, self._forget_due)
+            await asyncio.to_thread(self._archive.forget_before, self._forget_due)
             self._forget_due = None
         if self._prune_due and not self._rest.begun:
             await asyncio.to_thread(self._archive.prune)

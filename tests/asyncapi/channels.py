@@ -243,9 +243,9 @@ def _kind(message: Message) -> Plain:
         "contentType": "application/jose" if compact else "application/json",
         "summary": message.says,
         "description": (
-            f"`{kind}`, signed by {signers} of the role `{ROLE_OF[kind]}`, at most {LENGTH_MAX[kind]} "
-            "bytes; as it is or as zlib (RFC 1950). What its payload says once the signature has "
-            "been checked is at `x-jws`."
+            f"`{kind}`, signed by {signers} of the role `{ROLE_OF[kind]}`, as it is or as zlib "
+            f"(RFC 1950), at most {LENGTH_MAX[kind]} bytes before. What its payload says once the "
+            "signature has been checked is at `x-jws`."
         ),
         "x-jws": {"typ": str(kind), "payload": ref(PAYLOADS[kind])},
     }

@@ -305,7 +305,9 @@ def test_everything_that_is_kept_comes_back_from_its_bytes() -> None:
     at = instant_of(world.now)
     overlay = Overlay(order="order-1", settings=Settings(), over=Settings())
     trial = ConfigTrial(overlay=overlay, since=at)
-    kept = msgspec.structs.replace(world.image.kept, overlay=overlay, trial=trial, wiped=at)
+    kept = msgspec.structs.replace(
+        world.image.kept, overlay=overlay, trial=trial, wiped=Digest("a" * 64)
+    )
     for part in kept.__struct_fields__:
         assert getattr(kept, part) not in (None, {}, (), 0, ""), f"{part} says nothing"
     raw = msgspec.json.encode(kept)

@@ -296,6 +296,12 @@ def bodies() -> Iterator[tuple[Body, str]]:
         PacingStopped(dt=DT, brake=Brake.FAILURES, detail="closes failed"),
         "transformer DT-1 stopped, FAILURES: closes failed",
     )
+    yield from of_settings()
+    yield PacingResumed(dt=DT, **WHO), "transformer DT-1 goes on, by NAME: WHY"
+
+
+def of_settings() -> Iterator[tuple[Body, str]]:
+    """What is tried of settings from afar."""
     loud = Settings(log_level=LogLevel.DEBUG)
     yield (
         ConfigTried(overlay=Overlay(order="O-7", settings=loud, over=Settings())),
@@ -305,7 +311,6 @@ def bodies() -> Iterator[tuple[Body, str]]:
         ConfigTried(overlay=Overlay(order="O-7", settings=loud, over=loud)),
         "order O-7 on trial: what the installer wrote",
     )
-    yield PacingResumed(dt=DT, **WHO), "transformer DT-1 goes on, by NAME: WHY"
 
 
 def commands() -> Iterator[tuple[Body, str]]:

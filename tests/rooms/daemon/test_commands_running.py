@@ -63,7 +63,7 @@ async def test_documents_by_file_and_by_standard_input(town: Town, tmp_path: Pat
     (said,), _ = await typed(town.config, "submit", "-", given=good)
     assert said == "-: DUPLICATE"
     (said,), _ = await typed(town.config, "submit", "--json", "-", given=good)
-    answer = {"accepted": True, "word": "DUPLICATE", "detail": ""}
+    answer = {"accepted": True, "word": "DUPLICATE", "detail": "", "order": None}
     assert json.loads(said) == {"what": "-", "answer": answer}
     file.write_bytes(b"\n")
     _, mistake = await typed(town.config, "submit", file, status=1)

@@ -58,7 +58,7 @@ class EngineSide:
         self.events: list[Event] = []
         self.answers = True
         self.deaf_to_acks = 0
-        """So many acknowledgements are answered but lost before they were committed."""
+        """So many acknowledgements of something new are answered but lost before the commit."""
         self.full_for = 0
         """So many posts are turned away because the inbox is full."""
         self.turned_away = 0
@@ -230,14 +230,16 @@ class EngineSide:
             reply(answer)
 
     def _acknowledged(self, claim: AckClaim) -> None:
-        if self.deaf_to_acks:
+        read = self.readings_acked_through
+        new = max(claim.through - self.acked_through, (claim.readings or 0) - read)
+        if self.deaf_to_acks and new > 0:
             self.deaf_to_acks -= 1
             return
         if claim.chain != self._chain(claim.through).hex():
             return
         self._show(
             acked_through=max(claim.through, self.acked_through),
-            readings_acked_through=max(claim.readings or 0, self.readings_acked_through),
+            readings_acked_through=max(claim.readings or 0, read),
         )
 
     def _show(self, **changes: object) -> None:

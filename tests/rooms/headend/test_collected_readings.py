@@ -154,7 +154,7 @@ def test_readings_under_another_gateways_name_are_refused(store: Store) -> None:
 def test_a_database_without_records_knows_their_life_once_the_next_came(place: str) -> None:
     with opened_store(place) as store:
         assert offer(store, 1, 2, held=STORED[6]).refusal is ReadingsRefusal.LIFE_UNKNOWN
-        take(store, batch(8, 9, acked=7))
+        take(store, batch(8, 9, none_after=0))
         assert offer(store, 1, 2, held=STORED[6]).new == 2
 
 

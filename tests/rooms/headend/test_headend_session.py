@@ -14,6 +14,8 @@ from tests.rooms.brokers import LOOPBACK, Mosquitto, free_port, mosquitto
 from tests.rooms.headend.cutting_proxy import Cut, Kind, Manner, Moment, Packet, Way, cutting_proxy
 
 ROLE = Role(client_id="fg-test", lasting=True, filters=("fg/down",))
+CONSENT = {4: b"\x20\x02\x00\x00", 5: b"\x20\x03\x00\x00\x00"}
+VERSION_REFUSED = b"\x20\x02\x00\x01"
 
 
 def ignore(_session: Session, _message: Message) -> None:
@@ -80,24 +82,26 @@ async def test_a_cut_during_the_handshake_is_not_taken_for_a_refusal(tmp_path: P
     assert [first.protocol, again.protocol] == ["MQTT 3.1.1", "MQTT 5"]
 
 
-async def test_a_broker_that_takes_version_5_by_now_is_spoken_to_in_5(tmp_path: Path) -> None:
-    broker = Mosquitto(tmp_path)
+async def test_the_version_that_works_is_dialled_first_from_then_on() -> None:
+    levels: list[int] = []
+    takes = 4
 
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(b"\x20\x02\x00\x01")
-        await writer.drain()
+    async def judge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.read(100)
+        levels.append(head[head.index(b"MQTT") + 4])
+        writer.write(CONSENT[takes] if levels[-1] == takes else VERSION_REFUSED)
+        await reader.read()
 
-    dial = dialler(broker.host, broker.port)
-    server = await asyncio.start_server(refuse, broker.host, broker.port)
-    async with server:
-        with pytest.raises(DialFailed, match="Unsupported protocol version"):
-            await dial.dial(ignore)
-    await broker.start()
-    session = await dial.dial(ignore)
-    await session.close()
-    await broker.stop()
-    assert session.protocol == "MQTT 5"
+    async with strange_broker(judge) as port:
+        dial = Dialler(
+            BrokerSettings(host=LOOPBACK, port=port), Role(client_id="fg-test", lasting=False)
+        )
+        for _ in range(2):
+            await (await dial.dial(ignore)).close()
+        takes = 5
+        for _ in range(2):
+            await (await dial.dial(ignore)).close()
+    assert levels == [5, 4, 4, 4, 5, 5]
 
 
 async def test_a_broker_that_drops_one_protocol_is_tried_with_the_other() -> None:

@@ -50,6 +50,27 @@ def test_each_is_a_file_that_says_what_it_is(directory: Path) -> None:
     assert len(again) == 7
 
 
+def test_of_what_came_before_a_document_only_the_roots_are_left(directory: Path) -> None:
+    root, site, list_, before, wipe, after = (
+        document(kind, at)
+        for at, kind in enumerate((ROOT, SITE, LIST, ORDER, ORDER, ORDER), start=1)
+    )
+    archive = opened(directory)
+    archive.keep((root, site, list_, before, wipe, after))
+    for _ in range(2):
+        archive.forget_before(wipe.digest)
+        assert archive.read_all() == opened(directory).read_all() == (root, wipe, after)
+        assert len(names(directory)) == 3
+
+
+def test_nothing_is_forgotten_for_a_document_that_has_no_file(directory: Path) -> None:
+    site = document(SITE, 1)
+    archive = opened(directory)
+    archive.keep((site,))
+    archive.forget_before(document(ORDER, 2).digest)
+    assert archive.read_all() == (site,)
+
+
 def test_one_with_a_damaged_signature_is_written_again_when_it_comes_again(
     directory: Path,
 ) -> None:
