@@ -301,7 +301,7 @@ def start(
     duration: str | None,
     until_stopped: bool,
 ) -> None:
-    """Begin a drill and hold it: it ends with this command, however that ends.
+    """Begin a drill and hold it until this command ends, however that is.
 
     \b
     Example:
