@@ -17,6 +17,7 @@ import msgspec
 from gateway.core.acknowledged import NO_NEWS, flaw_of, news_of, refused_ack
 from gateway.core.admission import admit_document, admit_read, admit_refusal
 from gateway.core.admitted import ACCEPTED, DUPLICATE, JOURNAL_DEGRADED, Admission
+from gateway.core.device import checkpoint_of
 from gateway.core.documents import Checkpoint
 from gateway.core.errands import admit_scan
 from gateway.core.fact import (
@@ -211,14 +212,7 @@ class Engine:
         image, now = draft.image, draft.now
         if not seal_due(image, now):
             return
-        checkpoint = Checkpoint(
-            gateway=image.station.gateway,
-            number=image.number,
-            chain=image.chain.hex(),
-            wall_ms=now.wall_ms,
-            trusted=now.trusted,
-        )
-        draft.record(Sealed(checkpoint=sign(checkpoint)))
+        draft.record(Sealed(checkpoint=sign(checkpoint_of(image, now))))
 
     async def _put_down(self, draft: Draft) -> None:
         readings = self._notebook.waiting(draft.now, along=bool(draft.stored))

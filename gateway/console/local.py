@@ -16,6 +16,7 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 
+from gateway.core.device import checkpoint_of
 from gateway.core.documents import Checkpoint
 from gateway.core.fact import (
     Answer,
@@ -304,14 +305,7 @@ class LocalSocket:
         if image.degraded is not None:
             held = f"{image.degraded.held} records are in memory alone"
             return Reply(kind="error", error=f"{image.degraded.trouble}: {held}; mend the disk")
-        checkpoint = Checkpoint(
-            gateway=image.station.gateway,
-            number=image.number,
-            chain=image.chain.hex(),
-            wall_ms=now.wall_ms,
-            trusted=now.trusted,
-        )
-        return Reply(kind="checkpoint", checkpoint=self._signed(checkpoint))
+        return Reply(kind="checkpoint", checkpoint=self._signed(checkpoint_of(image, now)))
 
     @staticmethod
     async def _drop_rest(reader: asyncio.StreamReader) -> None:

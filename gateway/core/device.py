@@ -7,7 +7,8 @@ document that it is to check.
 import msgspec
 
 from gateway.core.documents import Checkpoint, decode_checkpoint, place_and_mend
-from gateway.core.model import IdText, Value
+from gateway.core.image import Image
+from gateway.core.model import IdText, Now, Value
 from gateway.core.signature import (
     DocumentType,
     Flaw,
@@ -41,6 +42,17 @@ def device_from(content: bytes) -> Device:
         raise Rejected(Flaw.MALFORMED_PAYLOAD, str(error)) from error
     public_key(_key_of(device))
     return device
+
+
+def checkpoint_of(image: Image, now: Now) -> Checkpoint:
+    """What the gateway says of its journal up to the last record, to be signed."""
+    return Checkpoint(
+        gateway=image.station.gateway,
+        number=image.number,
+        chain=image.chain.hex(),
+        wall_ms=now.wall_ms,
+        trusted=now.trusted,
+    )
 
 
 def read_checkpoint(raw: bytes, device: Device) -> tuple[Checkpoint, Verified]:

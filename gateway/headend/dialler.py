@@ -210,13 +210,14 @@ def _client_of(role: Role, settings: BrokerSettings, protocol: MQTTProtocolVersi
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages = SEND_MAX
     if settings.username is not None:
-        client.username_pw_set(settings.username, _password(settings))
+        client.username_pw_set(settings.username, password_of(settings))
     if role.will is not None:
         client.will_set(role.will.topic, role.will.payload, qos=1, retain=True)
     return client
 
 
-def _password(settings: BrokerSettings) -> str | None:
+def password_of(settings: BrokerSettings) -> str | None:
+    """The first line of the password's file; None: there is none. Raises `DialFailed`."""
     if settings.password_file is None:
         return None
     try:

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -36,7 +35,7 @@ from aio_pika.exceptions import (
 )
 
 from gateway.core.model import GatewayId, IdText
-from gateway.headend.dialler import BackOff
+from gateway.headend.dialler import BackOff, password_of
 from gateway.headend.messages import VERSION
 from gateway.headend.session import BrokerSettings, DialFailed, TlsSettings
 from gateway.headend.tls import Tls
@@ -152,7 +151,7 @@ class AmqpCollector:
         asked = f"heartbeat={BEAT_S}&name=fg-head-end-{self._utility}"
         whole = where._replace(query=f"{where.query}&{asked}" if where.query else asked)
         if settings.username is not None:
-            names = (settings.username, _password(settings) or "")
+            names = (settings.username, password_of(settings) or "")
             whom = ":".join(quote(name, safe="") for name in names)
             whole = whole._replace(netloc=f"{whom}@{where.netloc}")
         context = None
@@ -231,17 +230,6 @@ class AmqpCollector:
         for topic in drill_filters(self._settings.topic_root, self._utility):
             await queue.bind(exchange, routing_key=key_of(topic).replace("+", "*"))
         return queue
-
-
-def _password(settings: BrokerSettings) -> str | None:
-    if settings.password_file is None:
-        return None
-    try:
-        text = Path(settings.password_file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = f"the password file {settings.password_file} cannot be read: {error}"
-        raise DialFailed(said, permanent=True) from error
-    return text.partition("\n")[0].rstrip("\r")
 
 
 async def _end_of(channel: AbstractChannel) -> "asyncio.Future[None]":

@@ -6,15 +6,15 @@ through a mapped file, at any time and without the daemon's knowledge.
 
 import ctypes
 import mmap
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.compiled import library_of
+
 SOURCE = Path(__file__).parent / "shim.c"
-COMPILER = "cc"
 FOR_EVER = 2**62
 WORD_MAX = 64
 
@@ -152,18 +152,4 @@ def shim_in(folder: Path, library: Path, root: Path) -> Iterator[Shim]:
 
 def build(directory: Path) -> Path:
     """The shim as a library in that directory. Raises `ShimError`."""
-    library = directory / "shim.so"
-    command = (COMPILER, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
-    try:
-        subprocess.run(
-            (*command, "-o", library, SOURCE, "-ldl", "-lpthread"),
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except FileNotFoundError:
-        mend = "apt-get install gcc libc6-dev"
-        raise ShimError(f"there is no C compiler {COMPILER!r}: {mend}") from None
-    except subprocess.CalledProcessError as failed:
-        raise ShimError(f"{SOURCE.name} does not compile: {failed.stderr}") from None
-    return library
+    return library_of(SOURCE, directory, ShimError)

@@ -13,9 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.compiled import library_of
+
 SOURCE = Path(__file__).parent / "recorder.c"
 CHECKOUT = Path(__file__).parents[2]
-COMPILER = "cc"
 DIED = 137
 """The exit status of a child that ended before the entry that it was to die at."""
 _HEAD = struct.Struct("<ciqII")
@@ -59,21 +60,7 @@ class RecorderError(Exception):
 
 def build(directory: Path) -> Path:
     """The recorder as a library in that directory. Raises `RecorderError`."""
-    library = directory / "recorder.so"
-    command = (COMPILER, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
-    try:
-        subprocess.run(
-            (*command, "-o", library, SOURCE, "-ldl", "-lpthread"),
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except FileNotFoundError:
-        mend = "apt-get install gcc libc6-dev"
-        raise RecorderError(f"there is no C compiler {COMPILER!r}: {mend}") from None
-    except subprocess.CalledProcessError as failed:
-        raise RecorderError(f"{SOURCE.name} does not compile: {failed.stderr}") from None
-    return library
+    return library_of(SOURCE, directory, RecorderError)
 
 
 def run_recorded(

@@ -1,7 +1,6 @@
 """What the head end holds, in both databases: each record once, no gap, one chain."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -56,19 +55,6 @@ def batch(
     previous = stored[first - 2].chain if first > 1 else CHAIN_START
     packed = pack_records(GATEWAY, previous, stored[first - 1 : last], none_after)
     return read_records(packed.payload)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "SQLite":
-        return str(tmp_path / "records.db")
-    return str(request.getfixturevalue("server").fresh())
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,22 +20,8 @@ from gateway.utility.collect_store import opened_store
 from gateway.utility.collected import Position, Store
 from tests.rooms.headend.engine_side import reading
 from tests.rooms.headend.test_collected import GATEWAY, STORED, batch, chained, continued, take
-from tests.rooms.postgres import Postgres, postgres
 
 LAST = STORED[8]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "SQLite":
-        return str(tmp_path / "records.db")
-    return str(request.getfixturevalue("server").fresh())
 
 
 @pytest.fixture

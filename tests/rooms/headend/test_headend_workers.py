@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -24,22 +24,9 @@ from gateway.utility.collecting import (
 from tests.rooms.brokers import mosquitto
 from tests.rooms.headend.engine_side import GATEWAY, PATIENCE_S, UTILITY, EngineSide
 from tests.rooms.headend.other_end import TOPICS, OtherEnd
-from tests.rooms.postgres import Postgres, postgres
+from tests.rooms.postgres import Postgres
 
 GROUP = "workers"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "SQLite":
-        return str(tmp_path / "records.db")
-    return str(request.getfixturevalue("server").fresh())
 
 
 class Worker:
