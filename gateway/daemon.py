@@ -23,7 +23,6 @@ from gateway.core.image import Image
 from gateway.core.records import Record
 from gateway.core.settings import Settings
 from gateway.engine import Engine
-from gateway.headend.metering import MeterReading
 from gateway.headend.mqtt import HeadEnd
 from gateway.host.clock import HostClock, boot_id, wall_ms
 from gateway.host.identity import Identity, IdentityError, identity_at
@@ -195,13 +194,6 @@ def _links(
     def bundle(image: Image) -> bytes:
         return packed_bundle(config, image, clock.now(), lines.lines())
 
-    async def readings(ordinal: int, count_max: int) -> tuple[MeterReading, ...]:
-        stored = await journal.readings_after(ordinal, count_max)
-        return tuple(
-            MeterReading(ordinal=one.ordinal, **msgspec.structs.asdict(one.reading))
-            for one in stored
-        )
-
     def link(settings: Settings, order: str) -> Room | None:
         if config.broker is None or settings.broker is None:
             return None
@@ -212,7 +204,6 @@ def _links(
             gateway=parts.station.gateway,
             inbox=inbox,
             records=journal,
-            readings=readings,
             status=status,
             birth=birth,
             bundle=bundle,

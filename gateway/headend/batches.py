@@ -6,7 +6,6 @@ acknowledged. Must never move a window but by the head end's word.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,15 +14,13 @@ from gateway.core.fact import AckClaim
 from gateway.core.image import Image
 from gateway.core.model import GatewayId
 from gateway.headend.messages import RECORDS_MAX, Topics, pack_records
-from gateway.headend.metering import COUNT_MAX, MeterReading, Place, pack_readings
+from gateway.headend.metering import COUNT_MAX, Place, pack_readings, told
 from gateway.headend.outbox import Outbox, OutboxLimits
 from gateway.ports import Records
 
 READINGS_BATCHES_MAX = 4
 """Readings are many and can wait: they leave room on the link for what cannot."""
 
-ReadingsAfter = Callable[[int, int], Awaitable[Sequence[MeterReading]]]
-"""Written readings with a higher ordinal, oldest first, at most so many."""
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +131,6 @@ class ReadingBatches:
         gateway: GatewayId,
         topics: Topics,
         records: Records,
-        readings: ReadingsAfter | None,
         limits: OutboxLimits,
         after: RecordBatches,
     ) -> None:
@@ -142,7 +138,6 @@ class ReadingBatches:
         self._gateway = gateway
         self._topic = topics.readings
         self._records = records
-        self._readings = readings
         self._after = after
 
     async def send(self, link: Link) -> None:
@@ -151,10 +146,10 @@ class ReadingBatches:
         outbox.note(image.readings_last, image.readings_acked_through, loop.time())
         if link.overdue(outbox):
             outbox.count_as_lost()
-        while self._readings is not None and outbox.ready and self._may_send(link):
+        while outbox.ready and self._may_send(link):
             image, previous = link.newest, outbox.sent
             chain = await self._records.chain_at(image.number)
-            readings = await self._readings(previous, COUNT_MAX)
+            stored = await self._records.readings_after(previous, COUNT_MAX)
             assert chain is not None, "what was acknowledged last is known"
             if outbox.sent != previous:
                 continue  # the head end came back meanwhile and the window was set back
@@ -163,7 +158,7 @@ class ReadingBatches:
                 Place(number=image.number, chain=chain.hex()),
                 image.readings_acked_through,
                 previous,
-                readings,
+                [told(one) for one in stored],
                 image.readings_last,
             )
             link.send_batch(self._topic, packed.payload)

@@ -29,6 +29,7 @@ from gateway.headend.messages import (
     decoded,
     inflated,
 )
+from gateway.ports import StoredReading
 
 READINGS_MAX = 64 * 1024
 """Bytes of a batch of readings, as JSON and on the wire."""
@@ -90,6 +91,11 @@ class PackedReadings(Value):
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def told(stored: StoredReading) -> MeterReading:
+    """A reading of the journal as the head end is told of it."""
+    return MeterReading(ordinal=stored.ordinal, **msgspec.structs.asdict(stored.reading))
 
 
 def pack_readings(

@@ -18,7 +18,7 @@ from gateway.core.image import Image
 from gateway.core.model import GatewayId
 from gateway.core.progress import OrderState, Progress
 from gateway.core.status import notable
-from gateway.headend.batches import ReadingBatches, ReadingsAfter, RecordBatches
+from gateway.headend.batches import ReadingBatches, RecordBatches
 from gateway.headend.dialler import (
     SEND_MAX,
     SYSTEM_DRAW,
@@ -58,8 +58,7 @@ class HeadEnd:
     `bundle` gives what support needs, as zlib: without it a `log_bundle` has no result. `order`:
     the one whose settings these are, empty for none. `clock` dates what is said of meters; without
     it nothing is said of them. `calendar` is what the machine's claims, milliseconds UTC, by which
-    certificates are judged. `readings`: what goes to the head end once it holds every record.
-    `draw` gives the back-off's waiting times between two bounds.
+    certificates are judged. `draw` gives the back-off's waiting times between two bounds.
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class HeadEnd:
         gateway: GatewayId,
         inbox: Inbox,
         records: Records,
-        readings: ReadingsAfter | None = None,
         status: Callable[[Image], bytes],
         birth: Callable[[Image], bytes],
         bundle: Callable[[Image], bytes] | None = None,
@@ -89,9 +87,7 @@ class HeadEnd:
         self._topics = Topics(root=settings.topic_root, utility=utility, gateway=gateway)
         self._intake = Intake(inbox, self._tell_order)
         self._records = RecordBatches(gateway, self._topics, records, limits)
-        self._readings = ReadingBatches(
-            gateway, self._topics, records, readings, limits, self._records
-        )
+        self._readings = ReadingBatches(gateway, self._topics, records, limits, self._records)
         self._outboxes = (self._records.outbox, self._readings.outbox)
         self._orders = OrdersTold()
         self._meters = MetersTold()

@@ -23,6 +23,7 @@ from gateway.core.fact import (
 )
 from gateway.core.image import Degraded, Image
 from gateway.core.model import GatewayId, Now, Station, SupplyState
+from gateway.core.noted import NotedReading
 from gateway.core.records import CHAIN_START, Started, Stored, record_of, store
 from gateway.core.trust import Root
 from gateway.headend.dialler import Draw
@@ -30,7 +31,7 @@ from gateway.headend.metering import MeterReading
 from gateway.headend.mqtt import HeadEnd
 from gateway.headend.outbox import OutboxLimits
 from gateway.headend.session import BrokerSettings, TlsSettings
-from gateway.ports import Reply
+from gateway.ports import Reply, StoredReading
 
 GATEWAY = GatewayId("gw-1")
 UTILITY = "demo"
@@ -49,6 +50,12 @@ def reading(ordinal: int) -> MeterReading:
         supply_mv=230_000 + ordinal,
         energy_wh=ordinal * 10,
     )
+
+
+def stored(told: MeterReading) -> StoredReading:
+    """A reading as the journal has it that the head end is told like this."""
+    noted = msgspec.structs.asdict(told)
+    return StoredReading(ordinal=noted.pop("ordinal"), reading=NotedReading(**noted))
 
 
 class EngineSide:
@@ -133,9 +140,9 @@ class EngineSide:
         self.readings += [reading(ordinal) for ordinal in range(first + thinned, last + 1)]
         self._show(readings_last=last)
 
-    async def readings_after(self, ordinal: int, count_max: int) -> tuple[MeterReading, ...]:
-        """As the journal offers them."""
-        later = (reading for reading in self.readings if reading.ordinal > ordinal)
+    async def readings_after(self, ordinal: int, count_max: int) -> tuple[StoredReading, ...]:
+        """`ports.Records`."""
+        later = (stored(reading) for reading in self.readings if reading.ordinal > ordinal)
         return tuple(itertools.islice(later, count_max))
 
     def post(self, event: Event, reply: Reply | None = None) -> bool:
@@ -202,7 +209,6 @@ class EngineSide:
             gateway=GATEWAY,
             inbox=self,
             records=self,
-            readings=self.readings_after,
             status=lambda image: msgspec.json.encode(
                 {"gateway": GATEWAY, "online": True, "records": image.number}
             ),

@@ -18,7 +18,6 @@ from gateway.core.model import GatewayId, Meter, Reading, Serial, SupplyState
 from gateway.core.orders import Act
 from gateway.engine import Engine
 from gateway.headend.messages import Topics
-from gateway.headend.metering import MeterReading
 from gateway.headend.mqtt import HeadEnd
 from gateway.headend.notes import MeterNote, OrderNote, read_meter, read_order
 from gateway.headend.session import BrokerSettings
@@ -114,16 +113,8 @@ class WholeGateway:
             tasks[0].result()
 
     def _room(self, host: str, port: int, journal: SqliteJournal) -> HeadEnd:
-        async def readings(ordinal: int, count_max: int) -> tuple[MeterReading, ...]:
-            stored = await journal.readings_after(ordinal, count_max)
-            return tuple(
-                MeterReading(ordinal=one.ordinal, **msgspec.structs.asdict(one.reading))
-                for one in stored
-            )
-
         return HeadEnd(
             BrokerSettings(host=host, port=port),
-            readings=readings,
             utility=UTILITY,
             gateway=GatewayId(GATEWAY),
             inbox=self.inbox,
